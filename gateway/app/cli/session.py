@@ -1,0 +1,166 @@
+"""`session`: one sitting of one person, from opening to the last sample that was delivered."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from gateway.app.cli import output, words
+from gateway.app.cli.ask import ask, find_device, find_session, typed
+from gateway.app.cli.replies import SessionRow, Sessions
+from gateway.app.cli.state import State
+
+
+@click.group()
+def session() -> None:
+    """Sessions: what is recorded, of whom, by which devices. Ids may be shortened as far as they are unique.
+
+    \b
+    Example: vestibule session list
+    """
+
+
+@session.command("open")
+@click.option(
+    "--device", "-d", "devices", multiple=True, required=True, help="A device's number or name; repeat it."
+)
+@click.option("--subject", "-s", required=True, help="The patient's pseudonym. It never stands in the log.")
+@click.option("--purpose", "-p", required=True, help="Why it is recorded, in a word or two.")
+@click.option(
+    "--kind", "-k", "kinds", multiple=True, required=True, help="A permitted kind, like pose; repeat it."
+)
+@output.json_option
+@click.pass_obj
+def open_session(
+    state: State,
+    devices: tuple[str, ...],
+    subject: str,
+    purpose: str,
+    kinds: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Open a session: from now on these devices are recorded, in the kinds that are named and in no other.
+
+    Kinds: pose, gaze, hand, haptic, button, clock, marker, info, pcm, face_fb2, face_arkit, face_unified, face_htc.
+
+    \b
+    Example: vestibule session open -d 3 -s P-0017 -p therapy -k pose -k haptic
+    """
+    args = {
+        "devices": [find_device(state, named) for named in devices],
+        "subject": subject,
+        "purpose": purpose,
+        "kinds": list(kinds),
+    }
+    result = ask(state, "session.open", args)
+    if as_json:
+        output.write_json(result)
+        return
+    click.echo(result["session"])
+    output.note(
+        f"Recording {', '.join(kinds)}. End it with `vestibule session close {result['session'][:8]}`."
+    )
+
+
+@session.command("close")
+@click.argument("beginning", metavar="ID")
+@click.option("--now", "at_once", is_flag=True, help="Do not wait for what the devices still hold.")
+@output.json_option
+@click.pass_obj
+def close_session(state: State, beginning: str, at_once: bool, as_json: bool) -> None:
+    """Close a session: the devices stop, and deliver what they captured before.
+
+    With --now it ends at once, and what the devices still hold is counted as missing.
+
+    \b
+    Example: vestibule session close 3f2a
+    """
+    found = find_session(state, beginning, every=False)
+    result = ask(state, "session.close", {"session": found.session, "now": at_once})
+    if as_json:
+        output.write_json(result)
+        return
+    word = words.SESSION_STATES.get(result["state"], result["state"])
+    click.echo(f"{found.session}: {output.clean(word)}")
+
+
+@session.command("list")
+@click.option("--all", "every", is_flag=True, help="Closed sessions too.")
+@click.option("--streams", is_flag=True, help="One line for each stream.")
+@output.json_option
+@click.pass_obj
+def list_sessions(state: State, every: bool, streams: bool, as_json: bool) -> None:
+    """Sessions, with how many samples were stored, refused and never came.
+
+    \b
+    Example: vestibule session list --all
+    """
+    result = ask(state, "session.list", {"all": every})
+    if as_json:
+        output.write_json(result)
+        return
+    rows = typed(result, Sessions).sessions
+    if not rows:
+        more = "" if every else " `vestibule session list --all` shows closed ones."
+        output.note(f"No session is open.{more}" if not every else "There is no session yet.")
+        return
+    click.echo(stream_table(rows) if streams else session_table(rows))
+
+
+def session_table(rows: list[SessionRow]) -> str:
+    """The table of sessions; counts are samples."""
+    short = output.short_ids([row.session for row in rows])
+    now_ms = int(time.time() * 1000)
+    cells = [
+        (
+            short[row.session],
+            row.subject,
+            row.purpose,
+            ", ".join(str(number) for number in row.devices),
+            ", ".join(row.kinds),
+            words.SESSION_STATES.get(row.state, row.state),
+            output.moment(row.opened_ms),
+            output.span(((row.closed_ms or now_ms) - row.opened_ms) / 1000),
+            output.count(row.stored),
+            words.reasons(row.refused) or "0",
+            output.count(row.missing),
+        )
+        for row in rows
+    ]
+    columns = (
+        "ID",
+        "Subject",
+        "Purpose",
+        "Devices",
+        "Kinds",
+        "State",
+        "Opened",
+        "Length",
+        "Stored",
+        "Refused",
+        "Missing",
+    )
+    return output.table(columns, cells, right=("Stored", "Missing"))
+
+
+def stream_table(rows: list[SessionRow]) -> str:
+    """The table of streams; counts are samples."""
+    short = output.short_ids([row.session for row in rows])
+    cells = [
+        (
+            short[row.session],
+            str(stream.device),
+            stream.run,
+            str(stream.stream),
+            stream.kind,
+            output.count(stream.total),
+            output.count(stream.stored),
+            words.reasons(stream.refused) or "0",
+            output.count(stream.missing),
+        )
+        for row in rows
+        for stream in row.streams
+    ]
+    columns = ("ID", "Device", "Run", "Stream", "Kind", "Sent", "Stored", "Refused", "Missing")
+    return output.table(columns, cells, right=("Device", "Stream", "Sent", "Stored", "Missing"))

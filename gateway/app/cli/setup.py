@@ -1,0 +1,163 @@
+"""`init`, `check`, `run`, `migrate`: from nothing to a gateway that runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gateway.app.cli import output
+from gateway.app.cli.key import public_keys
+from gateway.app.cli.progress import progress_option, reporting
+from gateway.app.cli.state import State
+from gateway.errors import ConfigError, LocalError
+
+if TYPE_CHECKING:
+    from gateway.app.config import Problem
+
+
+@click.command()
+@click.option(
+    "--origin", help="Name of the log, for ever: like a URL without scheme, under a domain of yours."
+)
+@click.option("--name", help="Name in topics and on screens; the origin's last part where nothing is said.")
+@click.option(
+    "--actor", help="Who may see frames at first, like uid:1000; whoever runs this where nothing is said."
+)
+@output.json_option
+@click.pass_obj
+def init(state: State, origin: str | None, name: str | None, actor: str | None, as_json: bool) -> None:
+    """Make a store in the data directory: keys, log, vault, and a commented configuration.
+
+    An `init` that was interrupted is gone on with; a finished store is never touched.
+
+    \b
+    Example: vestibule init --origin clinic.example/rig-1
+    """
+    from gateway.app.init import init_store
+
+    chosen = origin or _ask_origin()
+    if fault := _origin_fault(chosen):
+        raise LocalError("origin", f"the origin {fault}", "For example: --origin clinic.example/rig-1")
+    asyncio.run(init_store(state.layout, chosen, name or _name_of(chosen), actor or _actor()))
+    keys = public_keys(state)
+    if as_json:
+        output.write_json({"data_dir": str(state.data_dir), "config": str(state.layout.config), **keys})
+        return
+    click.echo(f"A store is made in {state.data_dir}.")
+    click.echo(f"  configuration  {state.layout.config}")
+    click.echo(f"  log            {keys['log']}")
+    click.echo(f"  gateway        {keys['gateway']}")
+    output.note("Give the line `log` to those who will verify. What comes next:")
+    where = f"--data-dir {state.data_dir} " if "VESTIBULE_DATA_DIR" not in os.environ else ""
+    output.note(f"  vestibule {where}key escrow --out KEYS.txt   # once, and keep it off this machine")
+    output.note(f"  vestibule {where}run")
+    output.note(f"  vestibule {where}pair")
+
+
+def _ask_origin() -> str:
+    if not sys.stdin.isatty():
+        raise LocalError(
+            "origin_missing",
+            "a log needs an origin, which stands in every proof and is never changed",
+            "Give one under a domain of yours: vestibule init --origin clinic.example/rig-1",
+        )
+    output.note(
+        "The origin names your log in every proof, for ever: like a URL without scheme, under your domain."
+    )
+    while True:
+        origin = str(click.prompt("Origin, like clinic.example/rig-1", err=True)).strip()
+        fault = _origin_fault(origin)
+        if not fault:
+            return origin
+        output.note(f"The origin {fault}.")
+
+
+def _origin_fault(origin: str) -> str | None:
+    from gateway.app.config_rules import origin as rule
+
+    return rule().check(origin)
+
+
+def _name_of(origin: str) -> str:
+    """The last part of an origin where it can be a gateway's name."""
+    last = origin.rstrip("/").rpartition("/")[2].lower()
+    return last if re.fullmatch(r"[a-z0-9-]{1,32}", last) else "rig-1"
+
+
+def _actor() -> str:
+    """Who runs this, also behind sudo: root itself needs no permission to look at a proof."""
+    sudo = os.environ.get("SUDO_UID", "")
+    return f"uid:{sudo}" if os.geteuid() == 0 and sudo.isdecimal() else f"uid:{os.getuid()}"
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
+@output.json_option
+@click.pass_obj
+def check(state: State, file: Path | None, as_json: bool) -> None:
+    """Find every fault of a configuration at once, with its line and the key that was probably meant.
+
+    Only reads: FILE, or the configuration in the data directory. Exit code 78 where there is a fault.
+
+    \b
+    Example: vestibule check /etc/vestibule/vestibule.toml
+    """
+    path = file or state.layout.config
+    problems, lines = _problems(path)
+    if as_json:
+        output.write_json(
+            {"file": str(path), "ok": not problems, "problems": [asdict(one) for one in problems]}
+        )
+    for problem in [] if as_json else problems:
+        click.echo(output.clean(problem))
+        if 0 < problem.line <= len(lines) and problem.key:
+            click.echo(f"    {output.clean(lines[problem.line - 1])}")
+            click.echo("    " + " " * (problem.column - 1) + output.paint("^", "red"))
+    if problems:
+        raise ConfigError(
+            "config_invalid",
+            f"{path}: {output.plural(len(problems), 'problem')}",
+            "Correct the lines above, and check again.",
+        )
+    if not as_json:
+        output.note(f"{path}: no problems.")
+
+
+def _problems(path: Path) -> tuple[list[Problem], list[str]]:
+    """The faults of a file, and its lines to show them in."""
+    from gateway.app import config
+
+    try:
+        config.load(path)
+    except ConfigError as error:
+        if error.code != "config_invalid":
+            raise
+    else:
+        return [], []
+    text = path.read_text(encoding="utf-8")
+    return config.check(text, str(path)), text.split("\n")
+
+
+@click.command()
+@click.option(
+    "--config", type=click.Path(dir_okay=False, path_type=Path), help="Another file than the store's own."
+)
+@click.pass_obj
+def run(state: State, config: Path | None) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C; then it seals, commits and tells what it has accepted, and ends.
+
+    Exit code 75 means: start it again, it will read again what is on disk. 78 means: a person must look.
+
+    \b
+    Example: vestibule --data-dir /srv/rig-1 run
+    """
+    from gateway.app import daemon
+
+    daemon.run(state.layout, config)

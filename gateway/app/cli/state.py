@@ -1,0 +1,113 @@
+"""What every command knows: which data directory was meant, and where its daemon listens."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from gateway.errors import LocalError
+from gateway.store.layout import Layout
+
+SYSTEM_DATA_DIR: Final = Path("/var/lib/vestibule")
+"""Where the service keeps its store (systemd/vestibule.service, StateDirectory)."""
+
+SYSTEM_SOCKET: Final = Path("/run/vestibule/control.sock")
+"""Where the service listens (RuntimeDirectory)."""
+
+SOCKET_NAME: Final = "control.sock"
+
+
+@dataclass(slots=True)
+class State:
+    """Carried by click as the context's object.
+
+    Args:
+        data_dir: of the store, absolute.
+        as_json: the command was asked for JSON, so its errors are JSON too.
+    """
+
+    data_dir: Path
+    as_json: bool = False
+
+    @property
+    def layout(self) -> Layout:
+        """The paths of the store."""
+        return Layout(self.data_dir)
+
+    def socket(self, system_socket: Path = SYSTEM_SOCKET) -> Path:
+        """The control socket: in the data directory, or else the service's.
+
+        The service's is taken only for the service's own store, and where nobody named a directory: a command that
+        names one store must never reach another store's daemon.
+        """
+        here = self.data_dir / SOCKET_NAME
+        if not os.path.exists(here) and self.data_dir in (SYSTEM_DATA_DIR, default_data_dir()):
+            if os.path.exists(system_socket):
+                return system_socket
+        return here
+
+
+def default_data_dir(environment: Mapping[str, str] = os.environ) -> Path:
+    """The service's store for root, a directory of one's own for anybody else (XDG base directories, state)."""
+    if os.geteuid() == 0:
+        return SYSTEM_DATA_DIR
+    base = environment.get("XDG_STATE_HOME", "")
+    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "vestibule"
+
+
+def write_file(path: Path, text: str, *, secret: bool = False, force: bool = False) -> None:
+    """Write what a command was asked to put into a file; a secret is never readable by others.
+
+    Args:
+        path: the file.
+        text: all of it.
+        secret: mode 0600 from the first moment.
+        force: whether a file of that name may be replaced.
+
+    Raises:
+        LocalError: `file_exists`, `file_unwritable`.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_TRUNC if force else os.O_EXCL)
+    try:
+        fd = os.open(path, flags, 0o600 if secret else 0o666)
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
+            if secret:
+                os.fchmod(file.fileno(), 0o600)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        raise LocalError(
+            "file_exists", f"{path} is there already and is not overwritten", "Name another file."
+        ) from None
+    except OSError as error:
+        raise LocalError(
+            "file_unwritable", f"{path} cannot be written: {error.strerror}", "Name another file."
+        ) from error
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """Read a file that a command was given.
+
+    Args:
+        path: the file.
+        most: bytes it may have.
+
+    Raises:
+        LocalError: `file_unreadable`, `file_size`.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise LocalError(
+            "file_unreadable",
+            f"{path} cannot be read: {error.strerror}",
+            "Check its name and its permissions.",
+        ) from error
+    if len(data) > most:
+        raise LocalError("file_size", f"{path} is larger than {most} bytes", "Is it the right file?")
+    return data

@@ -1,0 +1,152 @@
+"""`status`: how the gateway is, in words, with the reasons and the next steps."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import click
+
+from gateway.app.cli import output, words
+from gateway.app.cli.ask import ask, typed
+from gateway.app.cli.device import device_table
+from gateway.app.cli.replies import Status
+from gateway.app.cli.session import session_table
+from gateway.app.cli.state import State
+
+WATCH_EVERY_S: Final = 1.0
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Show it anew each second, until Ctrl-C.")
+@output.json_option
+@click.pass_obj
+def status(state: State, watch: bool, as_json: bool) -> None:
+    """How the gateway is: what it records, from whom, what it refused and why, and what to do.
+
+    \b
+    Example: vestibule status --watch
+    """
+    if not watch:
+        _show(ask(state, "status", {}), as_json)
+        return
+    try:
+        while True:
+            result = ask(state, "status", {})
+            if sys.stdout.isatty() and not as_json:
+                click.clear()
+            _show(result, as_json)
+            sys.stdout.flush()
+            time.sleep(WATCH_EVERY_S)
+    except KeyboardInterrupt:
+        # It is how watching ends, not an interruption.
+        return
+
+
+def _show(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        output.write_json(result)
+    else:
+        click.echo(render(typed(result, Status), int(time.time() * 1000)))
+
+
+def render(status: Status, now_ms: int) -> str:
+    """The whole page, without a line end at its end.
+
+    Args:
+        status: the daemon's answer.
+        now_ms: UTC.
+    """
+    state = output.paint("ready", "green") if status.ready else output.paint("not recording", "red")
+    lines = [f"{output.clean(status.gateway)} is {state}", ""]
+    lines += [f"  {name:10} {output.clean(text)}" for name, text in _facts(status, now_ms)]
+    for what, step in attention(status, now_ms):
+        lines += ["", f"  {output.paint('!', 'yellow')} {what[0].upper()}{what[1:]}.", f"    {step}"]
+    if status.devices:
+        lines += ["", "Devices", output.indent(device_table(status.devices))]
+    if status.sessions:
+        lines += ["", "Sessions (samples)", output.indent(session_table(status.sessions))]
+    return "\n".join(lines)
+
+
+def _facts(status: Status, now_ms: int) -> list[tuple[str, str]]:
+    mqtt = "off" if not status.mqtt.enabled else "connected" if status.mqtt.connected else "not connected"
+    udp = status.udp if not status.udp.startswith(":") else "off"
+    up = output.span((now_ms - status.started_ms) / 1000)
+    return [
+        ("version", f"{status.version}, process {status.pid}, running for {up}"),
+        ("log", f"{status.origin}, {output.plural(status.log.size, 'entry', 'entries')}"),
+        (
+            "recorded",
+            f"{output.plural(status.samples, 'sample')} in {output.plural(status.frames, 'frame')}, "
+            f"{output.plural(status.batches, 'batch', 'batches')} since the start",
+        ),
+        ("waiting", f"{output.plural(status.queue.packets, 'packet')}, {output.size(status.queue.bytes)}"),
+        ("listens", f"udp {udp}, http {status.http}, mqtt {mqtt}"),
+        ("disk", f"{output.size(status.disk_free_bytes)} free"),
+    ]
+
+
+def attention(status: Status, now_ms: int) -> list[tuple[str, str]]:
+    """What somebody should look at: (what is so, what to do)."""
+    found: list[tuple[str, str]] = []
+    if status.held:
+        found.append(words.held(status.held))
+    if status.mqtt.enabled and not status.mqtt.connected:
+        found.append(
+            (
+                "the broker is not connected",
+                "Check host, user and password in [mqtt]; devices keep what they have.",
+            )
+        )
+    for counts, noun, step in (
+        (
+            status.frames_refused,
+            "frame",
+            "A session permits only the kinds it was opened with; see `session list`.",
+        ),
+        (status.refused, "packet", "Copies are harmless. A headset with a wrong key must be paired again."),
+        (status.shed, "packet", "Devices send them again; if it goes on, raise [limits] or send less."),
+    ):
+        verb = "shed" if counts is status.shed else "refused"
+        for reason, number in sorted(counts.items(), key=lambda item: -item[1]):
+            if number and reason not in HARMLESS:
+                said = words.REASONS.get(reason, reason)
+                found.append((f"{output.plural(number, noun)} {verb}: {said} ({output.clean(reason)})", step))
+    if status.kernel_dropped:
+        found.append(
+            (
+                f"the kernel dropped {output.plural(status.kernel_dropped, 'packet')} before they were read",
+                "Devices send them again; raise net.core.rmem_max and [udp] receive_buffer_bytes.",
+            )
+        )
+    if not status.devices:
+        found.append(("no device is paired yet", "Pair a headset with `vestibule pair`."))
+    elif not status.sessions:
+        found.append(
+            ("no session is open, so nothing is recorded", "Open one: `vestibule session open --help`.")
+        )
+    found += _silent(status, now_ms)
+    return found
+
+
+HARMLESS: Final = frozenset(("copy", "hello_replay"))
+"""Reasons that belong to a healthy network: a device resends until it has its receipt."""
+
+SILENT_MS: Final = 30_000
+
+
+def _silent(status: Status, now_ms: int) -> list[tuple[str, str]]:
+    wanted = {number for session in status.sessions if session.state == "open" for number in session.devices}
+    said: Callable[[int], str] = lambda fresh_ms: output.ago(fresh_ms, now_ms) if fresh_ms else "never"
+    return [
+        (
+            f"device {row.device} ({output.clean(row.name)}) is in an open session and was last heard: "
+            f"{said(row.fresh_ms)}",
+            "Is it switched on, in this network, and is the app running?",
+        )
+        for row in status.devices
+        if row.device in wanted and now_ms - row.fresh_ms > SILENT_MS
+    ]

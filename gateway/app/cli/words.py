@@ -1,0 +1,74 @@
+"""Reasons in words: what each code of the daemon means to the person who reads it, and what helps."""
+
+from __future__ import annotations
+
+from typing import Final
+
+HELD: Final[dict[str, tuple[str, str]]] = {
+    "disk_low": ("the disk is nearly full, so no batch is begun", "Free some space; it resumes by itself."),
+    "disk_full": ("the disk is full", "Free some space; it resumes by itself."),
+    "disk_io": ("the disk answers with errors", "Look at `dmesg` and at the disk's SMART values."),
+    "store_busy": ("the database is held by another program", "End that program; a backup tool, perhaps."),
+}
+"""Why nothing is recorded at the moment: code -> what is wrong, what to do."""
+
+REASONS: Final[dict[str, str]] = {
+    "truncated": "shorter than a packet can be",
+    "oversize": "larger than a packet may be",
+    "magic": "not a packet of ours",
+    "type": "of an unknown type",
+    "unknown_link": "of a link that is not kept",
+    "unknown_device": "of a device that is not paired",
+    "bad_tag": "not authentic: another key, or altered on the way",
+    "throttled": "from a source whose packets did not authenticate",
+    "stranger_rate": "too many handshakes from one address",
+    "transport": "over another transport than their link's",
+    "topic": "on another topic than their link's",
+    "spent": "for a pairing code that was used already",
+    "hello_replay": "a HELLO that was sent before",
+    "version": "of a protocol version that is not spoken here",
+    "malformed": "not readable",
+    "not_canonical": "not written canonically",
+    "numbers": "with sample numbers that contradict earlier ones",
+    "too_many": "more at once than allowed",
+    "too_many_streams": "more streams than one link may carry",
+    "copy": "a copy of what came before",
+    "seq_jump": "too far ahead of the others",
+    "totals": "with totals that contradict earlier ones",
+    "no_session": "outside of any session",
+    "link_ended": "of a link that has ended",
+    "link_revoked": "of a revoked device",
+    "link_moved": "of a link that went on elsewhere",
+    "revoked": "of a revoked device",
+    "kind": "of an unknown kind",
+    "kind_changed": "of another kind than their stream's",
+    "sample_size": "of the wrong size for their kind",
+    "schema": "of another schema than their kind's",
+    "not_finite": "with values that are no numbers",
+    "overlap": "with numbers that are stored already",
+    "late": "after their numbers were given up",
+    "closed": "after their session was closed",
+    "not_permitted": "of a kind that the session does not permit",
+    "withdrawn": "after consent was withdrawn",
+    "queue": "the queue was full",
+    "rate": "more than a device may send",
+}
+"""Why packets or samples were refused or shed, to follow "12,345 "."""
+
+DEVICE_STATES: Final[dict[str, str]] = {"active": "paired", "revoked": "revoked"}
+SESSION_STATES: Final[dict[str, str]] = {
+    "open": "recording",
+    "draining": "closing: the devices still deliver",
+    "closed": "closed",
+}
+
+
+def held(code: str) -> tuple[str, str]:
+    """What stops recording, and what to do about it."""
+    return HELD.get(code, (f"nothing is recorded ({code})", "See the daemon's log."))
+
+
+def reasons(counts: dict[str, int]) -> str:
+    """The reasons in one cell: "not_permitted 12, late 3", the most frequent first."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{reason} {number:,}" for reason, number in ordered if number)

@@ -1,0 +1,337 @@
+"""The daemon: open the store, wire the machines, take packets, and stop in the order that loses nothing.
+
+Keepers (spine, HTTP, control) enclose takers (UDP, MQTT): shutdown stops receiving first, then the spine seals and
+commits what it accepted and tells, then the edges close, and the store last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import os
+import signal
+import ssl
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gateway import events
+from gateway.app import config as configuration
+from gateway.app.export import LogReader
+from gateway.app.house import Floors, House
+from gateway.app.notify import Watchdog, notify, watchdog_interval_s
+from gateway.app.observe import Observer
+from gateway.app.spine import Spine
+from gateway.app.startup import Store, names_of, open_store, random_bytes
+from gateway.app.verbs import Reach, Verbs
+from gateway.core.batcher import Batcher
+from gateway.core.fairqueue import FairQueue
+from gateway.core.intake import Intake, Limits
+from gateway.core.ledger import Ledger
+from gateway.core.registry import Registry
+from gateway.core.sessions import Sessions
+from gateway.errors import ConfigError
+from gateway.ids import SessionId, SubjectRef
+from gateway.net.control import ControlServer
+from gateway.net.http import HttpEdge
+from gateway.net.mqtt import Broker, BrokerSettings
+from gateway.net.udp import UdpEdge
+from gateway.rights.door import Door
+from gateway.rights.recording import Recording
+from gateway.store.layout import Layout
+
+Config = configuration.Config
+
+WATCH_S = 1.0
+STALLED_S = 30.0  # a spine that has not come round for so long is not alive, whatever its process says
+STOP_S = 25.0  # systemd kills after 30
+
+
+def run(layout: Layout, config_path: Path | None) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Args:
+        layout: of the store.
+        config_path: the configuration; None takes the store's own.
+
+    Raises:
+        VestibuleError: why it cannot start, or why it had to end.
+    """
+    config = configuration.load(config_path or layout.config)
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    with contextlib.suppress(ImportError):
+        # The extra `speed`: the same program, less CPU in the loop.
+        loop_factory = importlib.import_module("uvloop").new_event_loop
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(Daemon(layout, config).run())
+
+
+def build_house(store: Store, config: Config, observer: Observer) -> House:
+    """Wire the machines over an accepted store."""
+    names = names_of(config.gateway.name)
+    limits = config.limits
+    registry = Registry(names, random_bytes, time.monotonic_ns, store.boot, limits.device_packets_s)
+    state = store.state
+    registry.restore(
+        state.devices,
+        state.pairings,
+        state.sessions,
+        state.links,
+        state.streams,
+        state.next_link,
+        state.next_device,
+    )
+    recording = Recording()
+    intake = Intake(
+        registry,
+        recording.permit,
+        lambda: recording.version,
+        Limits(limits.stranger_packets_s, limits.max_streams_per_link),
+    )
+    batcher = Batcher(config.seal.interval_ms * 1_000_000, config.seal.max_batch_bytes)
+    ledger = Ledger(store.keys.origin, store.keys.log, store.keys.entry, store.frontier, store.tails)
+    cached: dict[SubjectRef, bytes] = {}
+
+    def subject_key(subject: SubjectRef) -> bytes:
+        key = cached.get(subject)
+        if key is None:
+            key = cached[subject] = store.subjects.key(subject)
+        return key
+
+    def forget(session: SessionId) -> None:
+        intake.admission.forget(session)
+        in_use = {kept.subject for kept in registry.sessions.values()}
+        for subject in set(cached) - in_use:
+            del cached[subject]
+
+    sessions = Sessions(registry, batcher, ledger.gateway, subject_key, forget)
+    return House(
+        FairQueue(limits.queue_packets, limits.queue_bytes),
+        registry,
+        intake,
+        batcher,
+        ledger,
+        sessions,
+        recording,
+        subject_key,
+        store.disk,
+        observer,
+        store.boot,
+        state.next_batch,
+        limits.link_keep_s,
+        Floors(limits.free_disk_floor_bytes, limits.urgent_disk_floor_bytes),
+    )
+
+
+class Daemon:
+    """One run of the gateway.
+
+    Args:
+        layout: of the store.
+        config: checked.
+    """
+
+    def __init__(self, layout: Layout, config: Config) -> None:
+        self._layout = layout
+        self._config = config
+        self._stop = asyncio.Event()
+        self._observer = Observer(config.log.format, config.log.level)
+        self._udp: UdpEdge | None = None
+        self._broker: Broker | None = None
+        self._connected = False
+        self._turned_ns = time.monotonic_ns()
+
+    def stop(self) -> None:
+        """Begin an orderly stop."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Start, serve until `stop`, drain, close."""
+        started = time.monotonic()
+        self._observer.emit(events.DaemonStarted())
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        store = await open_store(self._layout, self._config.limits.link_keep_s)
+        try:
+            if store.keys.origin != self._config.gateway.origin:
+                raise ConfigError(
+                    "origin",
+                    "the configuration names another origin than the store's keys",
+                    f'Set [gateway] origin = "{store.keys.origin}": an origin never changes.',
+                )
+            self._observer.emit(
+                events.StoreRecovered(store.frontier.size, store.cut_bytes, store.mark_advanced)
+            )
+            await self._serve(store, started)
+        finally:
+            await store.close()
+
+    async def _serve(self, store: Store, started: float) -> None:
+        config = self._config
+        house = build_house(store, config, self._observer)
+        spine = Spine(house)
+        house.publish()
+        house.utc_ms()
+        reader = LogReader(store.db, lambda: house.checkpoint)
+        host, port = _address(config.http.listen)
+        http = HttpEdge(host, port, reader.resource, self._not_ready(house), self._observer.render_metrics)
+        self._gauges(house)
+        async with asyncio.TaskGroup() as keepers:
+            await http.start()
+            if config.udp.enabled:
+                udp_host, udp_port = _address(config.udp.listen)
+                self._udp = UdpEdge(udp_host, udp_port, config.udp.receive_buffer_bytes, spine.arrive)
+                house.udp = self._udp.send
+            if config.mqtt.enabled:
+                self._broker = self._make_broker(spine)
+                house.mqtt, house.puback = self._broker.send, self._broker.acknowledge
+            verbs = Verbs(
+                spine,
+                house,
+                store,
+                Door(config.access.actors),
+                Reach(
+                    self._udp.host if self._udp else "",
+                    self._udp.port if self._udp else 0,
+                    f"{http.host}:{http.port}",
+                    config.limits.pairing_s,
+                    int(time.time() * 1000),
+                ),
+                self._edges,
+                self.stop,
+            )
+            control = ControlServer(control_path(self._layout), verbs.handle)
+            await control.start()
+            spine_task = keepers.create_task(spine.run(), name="spine")
+            watch = keepers.create_task(self._watch(house, spine_task), name="watch")
+            try:
+                async with asyncio.TaskGroup() as takers:
+                    if self._udp is not None:
+                        self._udp.start()
+                    broker = takers.create_task(self._broker.run(), name="mqtt") if self._broker else None
+                    took_ms = int((time.monotonic() - started) * 1000)
+                    self._observer.emit(events.DaemonReady(took_ms))
+                    notify("READY=1")
+                    await self._until_stop(spine_task)
+                    stopping = time.monotonic()
+                    self._observer.emit(events.DaemonStopping())
+                    notify("STOPPING=1")
+                    if self._udp is not None:
+                        self._udp.stop()
+                    if self._broker is not None and broker is not None:
+                        await self._broker.stop_taking()
+                spine.stop()
+                async with asyncio.timeout(STOP_S):
+                    await spine_task
+            finally:
+                watch.cancel()
+                if self._broker is not None:
+                    await self._broker.close()
+                await control.stop()
+                await http.stop()
+                if self._udp is not None:
+                    self._udp.close()
+            house.report()
+            self._observer.emit(events.DaemonStopped(int((time.monotonic() - stopping) * 1000)))
+
+    async def _until_stop(self, spine_task: asyncio.Task[None]) -> None:
+        stop = asyncio.create_task(self._stop.wait(), name="stop")
+        await asyncio.wait((stop, spine_task), return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if spine_task.done():
+            # It ends by itself only when the outcome of a write is unknown: let that error end everything.
+            await spine_task
+
+    async def _watch(self, house: House, spine_task: asyncio.Task[None]) -> None:
+        """Once a second: kernel drops, systemd's watchdog (only after progress) and its status line."""
+        watchdog = Watchdog(watchdog_interval_s())
+        dropped = 0
+        arrived = 0
+        while True:
+            await asyncio.sleep(WATCH_S)
+            if self._udp is not None:
+                now = self._udp.kernel_dropped()
+                if now > dropped:
+                    self._observer.emit(events.KernelDropped(now - dropped))
+                    dropped = now
+                if self._udp.received > arrived:
+                    self._observer.emit(events.PacketsArrived("udp", self._udp.received - arrived))
+                    arrived = self._udp.received
+            idle_s = (time.monotonic_ns() - house.turned_ns) / 1e9
+            if idle_s < STALLED_S and not spine_task.done():
+                watchdog.progressed(time.monotonic())
+            notify(
+                f"STATUS={len(house.registry.devices)} devices, {len(house.registry.sessions)} sessions, "
+                f"log {house.ledger.size}, {house.held or 'accepting'}"
+            )
+
+    def _make_broker(self, spine: Spine) -> Broker:
+        mqtt = self._config.mqtt
+        context: ssl.SSLContext | None = None
+        if mqtt.tls:
+            context = ssl.create_default_context(cafile=mqtt.tls_ca_file or None)
+        password = Path(mqtt.password_file).read_text().strip() if mqtt.password_file else ""
+        names = names_of(self._config.gateway.name)
+        return Broker(
+            BrokerSettings(
+                mqtt.host,
+                mqtt.port,
+                context,
+                mqtt.username,
+                password,
+                mqtt.receive_maximum,
+                mqtt.keep_alive_s,
+            ),
+            names.gateway,
+            names.home,
+            spine.arrive_when_room,
+            self._broker_changed,
+        )
+
+    def _broker_changed(self, connected: bool) -> None:
+        if connected != self._connected:
+            self._connected = connected
+            self._observer.emit(events.BrokerConnected() if connected else events.BrokerLost("network"))
+
+    def _edges(self) -> dict[str, Any]:
+        return {
+            "kernel_dropped": self._udp.kernel_dropped() if self._udp else 0,
+            "received": self._udp.received if self._udp else 0,
+            "mqtt": {"enabled": self._broker is not None, "connected": self._connected},
+        }
+
+    def _not_ready(self, house: House) -> Callable[[], list[dict[str, Any]]]:
+        def reasons() -> list[dict[str, Any]]:
+            out: list[dict[str, Any]] = []
+            if house.held:
+                out.append({"code": house.held, "free_bytes": house.disk.free_bytes()})
+            idle_s = (time.monotonic_ns() - house.turned_ns) / 1e9
+            if idle_s > STALLED_S:
+                out.append({"code": "stalled", "idle_s": int(idle_s)})
+            if self._broker is not None and not self._connected:
+                out.append({"code": "broker_away"})
+            return out
+
+        return reasons
+
+    def _gauges(self, house: House) -> None:
+        gauge = self._observer.gauge
+        gauge("queue_packets", "Packets that wait for admission.", lambda: house.queue.packets)
+        gauge("queue_bytes", "Bytes that wait for admission.", lambda: house.queue.bytes)
+        gauge("sessions", "Sessions that are open or draining.", lambda: len(house.registry.sessions))
+        gauge("links", "Links that are kept.", lambda: len(house.registry.links))
+        gauge("state_free_bytes", "Free disk under the store.", house.disk.free_bytes)
+
+
+def control_path(layout: Layout) -> Path:
+    """Where the control socket stands: the service's runtime directory, else the data directory."""
+    runtime = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    return Path(runtime) / "control.sock" if runtime else layout.data_dir / "control.sock"
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)

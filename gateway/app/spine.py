@@ -1,0 +1,314 @@
+"""The walk of a frame: arrive, admit, seal, anchor, commit, tell. Read this file first.
+
+One task calls the hops in order, and nothing calls back::
+
+    net/udp, net/mqtt --> FairQueue --> Intake --> Batcher --> Ledger --> commit --> receipts, PUBACKs, checkpoint
+         1 arrive                      2 admit    3 seal     4 anchor    5 commit            6 tell
+
+Everything that changes state goes through this task: packets as slabs from the queue, and what people ask for through
+the control socket as requests. Whatever a step changes is durable before anyone is told (`_cycle`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from gateway.app.cycle import Cycle, commit
+from gateway.app.house import House
+from gateway.core.effects import Acknowledge, Arrival, Effect, Send
+from gateway.core.link import Link
+from gateway.core.ranges import Ranges
+from gateway.core.receipts import receipts
+from gateway.core.records import Writes
+from gateway.entries.envelope import Body
+from gateway.entries.types import batch_body
+from gateway.errors import StoreError
+from gateway.wire import packet as wire
+
+T = TypeVar("T")
+
+SLAB: Final = 256  # packets a step takes; bounds how long one step holds the loop (about 10 ms)
+COALESCE_S: Final = (
+    0.004  # how long arrivals gather before a step; clock probes tell their own arrival, so none lose
+)
+URGENT_NS: Final = (
+    5_000_000  # a handshake or a withdrawal waits this long for company (STORE.md: at most 10 ms)
+)
+HOUSEKEEPING_NS: Final = 1_000_000_000
+SETTLE_NS: Final = 5_000_000_000  # probes of links that bring no data become durable at least this often
+RETRY_NS: Final = 500_000_000  # after a commit that left no trace, or without room on the disk
+
+
+@dataclass(slots=True)
+class _Request:
+    """Something asked through the control socket, run in the spine's task."""
+
+    work: Callable[[int, int], Any]
+    future: asyncio.Future[Any]
+
+
+class Spine:
+    """The task that everything goes through.
+
+    Args:
+        house: the machines, the disk and the edges to tell.
+    """
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._clock_ns = house.registry.clock_ns
+        self._requests: deque[_Request] = deque()
+        self._wake = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._space = asyncio.Event()
+        self._space.set()
+        self._stopping = False
+        self._after: list[Effect] = []
+        self._bodies: list[Body] = []
+        self._urgent_ns: int | None = None
+        self._housekeeping_ns = 0
+        self._settle_ns = 0
+        self.held = ""
+
+    # ---- 1 arrive ---------------------------------------------------------------------------------------------
+
+    def arrive(self, arrival: Arrival) -> None:
+        """Queue a datagram; when the queue is full the longest share gives way, and that is counted."""
+        if self._house.queue.put(arrival) is not None:
+            self._house.registry.shed["queue"] += 1
+        if self._timer is None and not self._wake.is_set():
+            self._timer = asyncio.get_running_loop().call_later(COALESCE_S, self._on_timer)
+
+    async def arrive_when_room(self, arrival: Arrival) -> None:
+        """Queue an MQTT payload once there is room: the withheld PUBACK is the back-pressure."""
+        while not self._house.queue.has_room:
+            self._space.clear()
+            await self._space.wait()
+        self.arrive(arrival)
+
+    async def ask(self, work: Callable[[int, int], T]) -> T:
+        """Run `work(now_ns, now_ms)` in the spine's task.
+
+        Returns:
+            What it returned, after the commit of everything it changed.
+
+        Raises:
+            VestibuleError: what `work` raised, at once.
+        """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._requests.append(_Request(work, future))
+        self._wake.set()
+        return await future
+
+    def enter(self, bodies: list[Body], after: list[Effect]) -> None:
+        """From inside `work`: entries for the next commit, and effects to perform after it."""
+        self._bodies += bodies
+        self._after += after
+        self._house.registry.urgent = True
+
+    def stop(self) -> None:
+        """Drain: take what is queued, seal and commit it, tell, and return from `run`."""
+        self._stopping = True
+        self._wake.set()
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._wake.set()
+
+    # ---- the loop ---------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until `stop`, and then until everything accepted is durable.
+
+        Raises:
+            StoreError: the outcome of a write is unknown; the process must end and read again.
+        """
+        house = self._house
+        while True:
+            now_ns, now_ms = self._clock_ns(), house.utc_ms()
+            if not (self.held and house.batcher.full):
+                self._admit(house.queue.take(SLAB), now_ns, now_ms)
+            waiting = self._serve(now_ns, now_ms)
+            if now_ns >= self._housekeeping_ns:
+                self._housekeeping_ns = now_ns + HOUSEKEEPING_NS
+                self._keep_house(now_ns, now_ms)
+            if house.registry.urgent and self._urgent_ns is None:
+                self._urgent_ns = now_ns + URGENT_NS
+            last = self._stopping and not len(house.queue)
+            if last or waiting or house.batcher.due(now_ns) or self._is_due(self._urgent_ns, now_ns):
+                await self._cycle(now_ns, now_ms, waiting, seal=last or house.batcher.due(now_ns))
+            elif house.registry.touched and now_ns >= self._settle_ns:
+                await self._cycle(now_ns, now_ms, waiting, seal=True)
+            if last and not self._requests:
+                return
+            await self._rest()
+
+    @staticmethod
+    def _is_due(at_ns: int | None, now_ns: int) -> bool:
+        return at_ns is not None and now_ns >= at_ns
+
+    async def _rest(self) -> None:
+        """Sleep until something arrives, is asked, or is due; with a backlog only let the edges run."""
+        house = self._house
+        if (len(house.queue) and not self.held) or self._requests or self._stopping:
+            await asyncio.sleep(0)
+            return
+        self._wake.clear()
+        due = [self._housekeeping_ns, self._urgent_ns, house.batcher.wake_at]
+        delay_s = max(0.0, (min(at for at in due if at is not None) - self._clock_ns()) / 1e9)
+        timer = asyncio.get_running_loop().call_later(delay_s, self._wake.set)
+        await self._wake.wait()
+        timer.cancel()
+
+    # ---- 2 admit ----------------------------------------------------------------------------------------------
+
+    def _admit(self, slab: list[Arrival], now_ns: int, now_ms: int) -> None:
+        if not slab:
+            return
+        house = self._house
+        self._tell(house.intake.step(slab, now_ns, now_ms))
+        admitted = house.intake.admitted
+        if admitted:
+            house.intake.admitted = []
+            house.batcher.add(admitted, now_ns, now_ms)
+        if not self._space.is_set() and house.queue.has_room:
+            self._space.set()
+
+    def _serve(self, now_ns: int, now_ms: int) -> list[tuple[asyncio.Future[Any], Any]]:
+        """Run what people asked for; whoever changed something waits for the commit."""
+        waiting: list[tuple[asyncio.Future[Any], Any]] = []
+        while self._requests:
+            request = self._requests.popleft()
+            if request.future.cancelled():
+                continue
+            try:
+                result = request.work(now_ns, now_ms)
+            except Exception as error:
+                request.future.set_exception(error)
+                continue
+            waiting.append((request.future, result))
+        return waiting
+
+    def _keep_house(self, now_ns: int, now_ms: int) -> None:
+        house = self._house
+        self._tell(house.registry.resend_commands(now_ns))
+        house.sessions.finish_drained(now_ns, now_ms)
+        house.registry.expire(now_ms, house.link_keep_s)
+        house.report()
+
+    # ---- 3 seal, 4 anchor, 5 commit, 6 tell -------------------------------------------------------------------
+
+    async def _cycle(
+        self, now_ns: int, now_ms: int, waiting: list[tuple[asyncio.Future[Any], Any]], seal: bool
+    ) -> None:
+        house = self._house
+        while why := house.no_room(urgent=not seal):
+            # Nothing begins below the floor; whatever was accepted stays in memory, and the queue sheds above it.
+            self._hold(why)
+            await asyncio.sleep(RETRY_NS / 1e9)
+        registry = house.registry
+        cycle = Cycle(registry.staged, house.boot)
+        bodies: list[Body] = []
+        settled: list[tuple[Link, Ranges, dict[str, Ranges]]] = []
+        if seal:
+            house.batcher.changed(registry.changed_streams.values(), now_ns, now_ms)
+            opened_ms = house.batcher.opened_ms
+            cycle.batch = house.seal(now_ns)
+            settled = [(link, *link.settle()) for link in registry.touched.values()]
+            cycle.writes.streams = list(registry.changed_streams.values())
+            if cycle.batch is not None:
+                cycle.number = house.take_batch_number()
+                cycle.opened_s, cycle.sealed_s = opened_ms // 1000, now_ms // 1000
+                bodies.append(self._batch_body(cycle, now_ms))
+            registry.changed_streams = {}
+            self._settle_ns = now_ns + SETTLE_NS
+        cycle.writes.links = [link.record for link in registry.touched.values()]
+        bodies += house.sessions.bodies + self._bodies
+        cycle.plan = house.ledger.plan(bodies) if bodies else None
+        answers, tickets = registry.answers + self._after, house.intake.tickets
+        registry.staged, registry.answers = Writes(), []
+        registry.urgent, self._urgent_ns = False, None
+        if seal:
+            registry.touched = {}
+        house.sessions.bodies, self._bodies, self._after, house.intake.tickets = [], [], [], []
+        started_ns = self._clock_ns()
+        await self._commit(cycle)
+        if cycle.plan is not None:
+            house.ledger.advance(cycle.plan)
+            house.publish()
+        self._tell(answers)
+        self._tell([Acknowledge(ticket, 0) for ticket in tickets])
+        for link, stored, refused in settled:
+            self._receipt(link, cycle, stored, refused)
+        for future, result in waiting:
+            if not future.done():
+                future.set_result(result)
+        house.sessions.drop_closed()
+        house.committed(
+            cycle, (started_ns - now_ns) // 1_000_000, (self._clock_ns() - started_ns) // 1_000_000
+        )
+
+    async def _commit(self, cycle: Cycle) -> None:
+        """Commit; what is known to have left no trace is tried again, the same bytes, until it succeeds."""
+        while True:
+            try:
+                if cycle.writes or cycle.plan is not None:
+                    await commit(self._house.disk, cycle)
+                break
+            except StoreError as error:
+                if error.fatal:
+                    raise
+                self._hold(error.code)
+                await asyncio.sleep(RETRY_NS / 1e9)
+        if self.held:
+            self.held = ""
+            self._house.ready()
+
+    def _hold(self, why: str) -> None:
+        if self.held != why:
+            self.held = why
+            self._house.hold(why)
+
+    def _batch_body(self, cycle: Cycle, now_ms: int) -> Body:
+        batch = cycle.batch
+        assert batch is not None
+        return batch_body(
+            self._house.ledger.gateway,
+            now_ms,
+            cycle.number,
+            batch.root,
+            len(batch.parts),
+            batch.frames,
+            batch.samples,
+            batch.refused,
+            cycle.opened_s,
+            cycle.sealed_s,
+        )
+
+    def _receipt(self, link: Link, cycle: Cycle, stored: Ranges, refused: dict[str, Ranges]) -> None:
+        if link.source is None or not (stored or refused):
+            return
+        root = cycle.batch.root if cycle.batch is not None else b""
+        frames, link.refused_frames = link.refused_frames, []
+        bodies = receipts(
+            cycle.number if root else 0, root, stored, refused, frames, list(link.streams.values())
+        )
+        now_ns = self._clock_ns()
+        self._tell(
+            [
+                Send(link.source, self._house.registry.to_device(link, wire.RECEIPT, body, now_ns))
+                for body in bodies
+            ]
+        )
+
+    def _tell(self, effects: list[Effect]) -> None:
+        """Hand effects to the edges; none of them waits."""
+        for effect in effects:
+            if isinstance(effect, Send):
+                self._house.send(effect)
+            else:
+                self._house.acknowledge(effect)

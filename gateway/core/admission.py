@@ -1,0 +1,149 @@
+"""Frames of an authenticated packet: which may be stored, which are refused and why, and how the sums move.
+
+The second half of hop 2. A packet's totals are checked before anything is taken from it; then each frame is decided
+alone, so that a bad frame costs only itself (VT1, "Accounting", "Frames").
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from gateway.core import accounting
+from gateway.core.effects import AdmittedFrame, AdmittedPacket
+from gateway.core.link import Link
+from gateway.core.records import Session
+from gateway.core.registry import Registry
+from gateway.errors import WireError
+from gateway.ids import SessionId, StreamId
+from gateway.permit import Permit
+from gateway.wire import frame, kinds
+from gateway.wire import packet as wire
+
+AskPermit = Callable[[Session, int, int], Permit]
+
+
+class Admission:
+    """Decides frames, over the registry's tables.
+
+    Args:
+        registry: devices, sessions, links and streams.
+        permit: `permit(session, kind, now_ns)`; asked once for each (session, kind) while its answer stands.
+        permit_version: the version of the rules now in force.
+        streams_per_link: streams that one link may name.
+    """
+
+    def __init__(
+        self, registry: Registry, permit: AskPermit, permit_version: Callable[[], int], streams_per_link: int
+    ) -> None:
+        self._registry = registry
+        self._permit = permit
+        self._permit_version = permit_version
+        self._streams_per_link = streams_per_link
+        self._permits: dict[tuple[SessionId, int], Permit] = {}
+        self.refused: Counter[str] = Counter()
+        self.samples = 0
+
+    def data(
+        self, link: Link, header: wire.Header, arrived_ns: int, data: frame.Data, now_ns: int
+    ) -> AdmittedPacket:
+        """Decide every frame of a DATA packet.
+
+        Returns:
+            The packet with its frames and refusals, also when none may be stored.
+
+        Raises:
+            WireError: the whole packet is refused: `no_session`, `totals`, `too_many_streams`.
+        """
+        record = link.record
+        if not record.session:
+            raise WireError("no_session", "DATA on a link that waits for a session")
+        self.announce(link, data.totals, data.frames)
+        packet = AdmittedPacket(record.session, record.link, header.seq, header.t_send_ns, arrived_ns, [], [])
+        for item in data.frames:
+            reason = self._frame(link, item, packet, now_ns)
+            if reason:
+                self.refused[reason] += 1
+                packet.refused.append((item.stream, reason))
+        return packet
+
+    def announce(self, link: Link, totals: list[tuple[int, int]], frames: Sequence[frame.Frame] = ()) -> None:
+        """Check totals, all of them before any is taken, and let them grow the streams' sums."""
+        streams = link.streams
+        told = dict(totals)
+        for item in frames:
+            if told.get(item.stream, 0) <= item.first_sample:
+                raise WireError("totals", "a frame beyond the total that its own packet tells")
+        new = 0
+        for number, total in totals:
+            known = streams.get(number)
+            if known is None:
+                new += 1
+                known = self._registry.known_stream(link.record, StreamId(number))
+            if total - (known.total if known else 0) > accounting.MAX_JUMP:
+                raise WireError("totals", f"a total that grows by more than {accounting.MAX_JUMP} samples")
+        if len(streams) + new > self._streams_per_link:
+            raise WireError("too_many_streams", "more streams than a link may have")
+        if not link.record.session:
+            return
+        for number, total in totals:
+            stream = streams.get(number)
+            if stream is None:
+                stream = streams[number] = self._registry.stream(link.record, StreamId(number))
+            if total > stream.total:
+                stream.total = total
+                self._registry.changed_streams[stream.key] = stream
+
+    def _frame(self, link: Link, item: frame.Frame, packet: AdmittedPacket, now_ns: int) -> str:
+        """Admit one frame; returns why not, or the empty string."""
+        try:
+            count = frame.sample_count(item)
+        except WireError as error:
+            return error.code
+        stream = link.streams[item.stream]
+        if stream.kind != item.kind:
+            if stream.kind:
+                return "kind_changed"
+            stream.kind = item.kind
+        first = item.first_sample
+        if first + count > stream.total:
+            return "totals"
+        touched = accounting.touches(stream, first, count)
+        if touched:
+            return touched
+        reason = self._why_not(link, item, now_ns)
+        self._registry.changed_streams[stream.key] = stream
+        if reason:
+            accounting.refuse(stream, first, count, reason)
+            return reason
+        accounting.store(stream, first, count)
+        self.samples += count
+        if item.kind == kinds.CLOCK:
+            link.clock.probe(item.samples)
+        packet.frames.append(AdmittedFrame(stream, item, frame.encode_frame(item), count))
+        return ""
+
+    def _why_not(self, link: Link, item: frame.Frame, now_ns: int) -> str:
+        session = self._registry.sessions.get(link.record.session)
+        if session is None or session.state == "closed":
+            return "closed"
+        key = (session.session, item.kind)
+        permit = self._permits.get(key)
+        if permit is None or permit.until_ns <= now_ns or permit.version != self._permit_version():
+            permit = self._permits[key] = self._permit(session, item.kind, now_ns)
+        if not permit.allowed:
+            return permit.reason
+        if session.state == "draining":
+            limit_ns = self._registry.closed_at_ns(session)
+            if link.clock.captured_after(kinds.KINDS[item.kind], item.samples, limit_ns, now_ns):
+                return "closed"
+        try:
+            frame.check_samples(item)
+        except WireError as error:
+            return error.code
+        return ""
+
+    def forget(self, session: SessionId) -> None:
+        """Drop the answers that stood for a session that is over."""
+        for key in [key for key in self._permits if key[0] == session]:
+            del self._permits[key]

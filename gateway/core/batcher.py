@@ -1,0 +1,235 @@
+"""Hop 3, seal: gather admitted packets by session, and turn a cycle's worth into parts under one batch root.
+
+A batch is due when the interval is over, when it is large enough, or when a session ends. The permit is asked again
+at the seal: what lost it meanwhile is discarded, counted, and its bytes never reach the disk.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from gateway.core import accounting
+from gateway.core.effects import AdmittedFrame, AdmittedPacket
+from gateway.core.observations import observe
+from gateway.core.part import ARRIVAL, PART_ID_BYTES, Observation, SealedPart, StreamTotals, build
+from gateway.core.records import Session, StreamRecord
+from gateway.ids import SessionId, StreamKey
+from gateway.permit import Permit
+from gateway.tlog import merkle
+
+
+@dataclass(frozen=True, slots=True)
+class SealedBatch:
+    """The parts of one cycle and the root over their headers.
+
+    Args:
+        parts: `(session, part)` in order.
+        root: RFC 6962 root over the part headers.
+        frames, samples, refused: sums.
+        spans: `(first_ns, last_ns)` of each part.
+        withdrawn: reasons of what lost its permit at the seal, in frames.
+    """
+
+    parts: list[tuple[SessionId, SealedPart]]
+    root: bytes
+    frames: int
+    samples: int
+    refused: int
+    withdrawn: Counter[str]
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """What one session brought since the last seal."""
+
+    packets: list[AdmittedPacket] = field(default_factory=list)
+    totals: dict[StreamKey, StreamRecord] = field(default_factory=dict)
+
+
+class Batcher:
+    """The machine that seals.
+
+    Args:
+        interval_ns: longest time from the first packet to its seal.
+        max_bytes: frame bytes at which a batch is due at once.
+    """
+
+    def __init__(self, interval_ns: int, max_bytes: int) -> None:
+        self._interval_ns = interval_ns
+        self._max_bytes = max_bytes
+        self._sessions: dict[SessionId, _Gathered] = {}
+        self._bytes = 0
+        self._due_ns: int | None = None
+        self._opened_ms = 0
+
+    @property
+    def wake_at(self) -> int | None:
+        """Monotonic time at which a batch is due; None while there is nothing to seal."""
+        return self._due_ns
+
+    @property
+    def opened_ms(self) -> int:
+        """UTC of the first thing that the next batch holds."""
+        return self._opened_ms
+
+    @property
+    def full(self) -> bool:
+        """Whether the batch has reached its size; nothing more should be admitted before it is sealed."""
+        return self._bytes >= self._max_bytes
+
+    def due(self, now_ns: int) -> bool:
+        """Whether to seal now."""
+        return self._due_ns is not None and (now_ns >= self._due_ns or self.full)
+
+    def add(self, packets: Iterable[AdmittedPacket], now_ns: int, now_ms: int) -> None:
+        """Gather admitted packets."""
+        for packet in packets:
+            gathered = self._sessions.get(packet.session)
+            if gathered is None:
+                gathered = self._sessions[packet.session] = _Gathered()
+            gathered.packets.append(packet)
+            for item in packet.frames:
+                self._bytes += len(item.data)
+            self._begin(now_ns, now_ms)
+
+    def changed(self, streams: Iterable[StreamRecord], now_ns: int, now_ms: int) -> None:
+        """Note streams whose sums changed: their session's next part tells them, even without frames."""
+        for stream in streams:
+            self._sessions.setdefault(stream.session, _Gathered()).totals[stream.key] = stream
+            self._begin(now_ns, now_ms)
+
+    def end(self, session: SessionId, streams: Iterable[StreamRecord], now_ns: int, now_ms: int) -> None:
+        """A session is over: its last part carries the totals of all its streams, and the batch is due now."""
+        gathered = self._sessions.setdefault(session, _Gathered())
+        for stream in streams:
+            gathered.totals[stream.key] = stream
+        self._begin(now_ns, now_ms)
+        self._due_ns = now_ns
+
+    def _begin(self, now_ns: int, now_ms: int) -> None:
+        if self._due_ns is None:
+            self._due_ns = now_ns + self._interval_ns
+            self._opened_ms = now_ms
+
+    def seal(
+        self,
+        session_of: Callable[[SessionId], Session],
+        subject_key: Callable[[Session], bytes],
+        permit: Callable[[Session, int, int], Permit],
+        random: Callable[[int], bytes],
+        now_ns: int,
+        utc_offset_ns: int,
+    ) -> SealedBatch | None:
+        """Seal everything that was gathered.
+
+        Args:
+            session_of: a session's record.
+            subject_key: its subject's key, 32 bytes.
+            permit: asked again, once for each session and kind.
+            random: fresh bytes for part ids.
+            now_ns: monotonic.
+            utc_offset_ns: UTC minus monotonic, for the arrival records.
+
+        Returns:
+            The batch, or None when there is nothing to tell.
+        """
+        gathered, self._sessions = self._sessions, {}
+        self._bytes, self._due_ns = 0, None
+        parts: list[tuple[SessionId, SealedPart]] = []
+        withdrawn: Counter[str] = Counter()
+        samples = refused = frames = 0
+        for session_id, work in gathered.items():
+            session = session_of(session_id)
+            permits: dict[int, Permit] = {}
+            for packet in work.packets:
+                for item in packet.frames:
+                    if item.frame.kind not in permits:
+                        permits[item.frame.kind] = permit(session, item.frame.kind, now_ns)
+            denied = {kind: answer.reason for kind, answer in permits.items() if not answer.allowed}
+            if denied:
+                withdrawn += _withdraw(work.packets, denied)
+            part = _part(session, work, subject_key(session), random(PART_ID_BYTES), utc_offset_ns)
+            parts.append((session_id, part))
+            frames += part.core.counts[0]
+            samples += part.core.counts[1]
+            refused += sum(count for _, count in part.core.refusals)
+        if not parts:
+            return None
+        root = merkle.root_of([merkle.leaf_hash(part.header) for _, part in parts])
+        return SealedBatch(parts, root, frames, samples, refused, withdrawn)
+
+
+def _withdraw(packets: list[AdmittedPacket], denied: dict[int, str]) -> Counter[str]:
+    """Discard the frames of kinds that lost their permit since their admission."""
+    count: Counter[str] = Counter()
+    for packet in packets:
+        kept: list[AdmittedFrame] = []
+        for item in packet.frames:
+            reason = denied.get(item.frame.kind)
+            if reason is None:
+                kept.append(item)
+                continue
+            accounting.unstore(item.stream, item.count, reason)
+            packet.refused.append((item.stream.stream, reason))
+            count[reason] += 1
+        packet.frames = kept
+    return count
+
+
+def _part(
+    session: Session, work: _Gathered, subject_key: bytes, part_id: bytes, utc_offset_ns: int
+) -> SealedPart:
+    arrivals = bytearray()
+    leaves: list[bytes] = []
+    refusals: Counter[str] = Counter()
+    by_stream: dict[StreamKey, tuple[StreamRecord, list[tuple[int, int]], list[bytes]]] = {}
+    samples = 0
+    pack = ARRIVAL.pack
+    for packet in work.packets:
+        arrived = packet.arrived_ns
+        arrivals += pack(
+            packet.link,
+            packet.seq,
+            packet.t_send_ns,
+            arrived,
+            (arrived + utc_offset_ns) // 1_000_000,
+            len(packet.frames),
+            len(packet.refused),
+        )
+        for item in packet.frames:
+            leaves.append(item.data)
+            samples += item.count
+            stream = item.stream
+            row = by_stream.get(stream.key)
+            if row is None:
+                row = by_stream[stream.key] = (stream, [], [])
+            row[1].append((item.frame.first_sample, item.count))
+            row[2].append(item.frame.samples)
+        for _, reason in packet.refused:
+            refusals[reason] += 1
+    observations: list[Observation] = []
+    for stream, numbers, data in by_stream.values():
+        noticed, stream.last_ns = observe(stream.stream, stream.kind, numbers, data, stream.last_ns)
+        observations += noticed
+    totals = [
+        StreamTotals(
+            s.device, s.run, s.stream, s.kind, s.total, s.stored, s.missing, sorted(s.refused.items())
+        )
+        for s in work.totals.values()
+    ]
+    span = (work.packets[0].arrived_ns, work.packets[-1].arrived_ns) if work.packets else (0, 0)
+    return build(
+        part_id,
+        session.session,
+        session.commitment,
+        subject_key,
+        bytes(arrivals),
+        observations,
+        leaves,
+        samples,
+        span,
+        totals,
+        sorted(refusals.items()),
+    )

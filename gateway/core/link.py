@@ -1,0 +1,156 @@
+"""A link as the gateway runs it: keys, ranges of seq, where it was last heard, and the commands it has not answered."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.core.clocks import LinkClock
+from gateway.core.effects import AdmittedPacket, Source
+from gateway.core.ranges import MAX_RANGES, STORED, Ranges
+from gateway.core.rates import Bucket, Buckets
+from gateway.core.records import LinkRecord, StreamRecord
+from gateway.keys.link import DOWN, UP, LinkCipher, LinkKeys
+from gateway.wire import packet as wire
+
+MAX_SEQ_JUMP: Final = 2**20  # VT1, "Delivery"
+COPY_ANSWERS_S: Final = 10  # VT1: a copy is answered at most ten times a second
+BAD_TAGS_S: Final = 4  # then only that source's packets for this link are dropped unread
+COMMAND_EVERY_NS: Final = 1_000_000_000
+COMMAND_TRIES: Final = 30
+
+
+class Link:
+    """The running side of a `LinkRecord`.
+
+    Args:
+        record: its durable part; `record.done` holds what a commit settled.
+        packets_s: rate of its device, a bucket shared by all links of the device.
+    """
+
+    __slots__ = (
+        "asked_ns",
+        "bad_tag_count",
+        "bad_tags",
+        "clock",
+        "commands",
+        "copies",
+        "down",
+        "newest",
+        "packets_s",
+        "pending",
+        "record",
+        "refused_frames",
+        "resets",
+        "seen",
+        "source",
+        "streams",
+        "up",
+    )
+
+    def __init__(self, record: LinkRecord, packets_s: Bucket) -> None:
+        self.record = record
+        self.packets_s = packets_s
+        keys = (record.key, record.nonce_d, record.nonce_g, record.device, record.link)
+        self.up = LinkCipher(LinkKeys.derive(*keys, UP))
+        self.down = LinkCipher(LinkKeys.derive(*keys, DOWN))
+        # VT1: on start, seen = done.
+        self.seen: Ranges = record.done.numbers()
+        self.newest = self.seen.lasts[-1] if len(self.seen) else -1
+        self.source: Source | None = None
+        self.clock = LinkClock()
+        self.streams: dict[int, StreamRecord] = {}
+        # What this cycle will settle: packets on their way to the seal, or seq with a verdict.
+        self.pending: list[AdmittedPacket | tuple[int, str]] = []
+        self.refused_frames: list[tuple[int, int, str]] = []
+        self.copies = Bucket(COPY_ANSWERS_S, COPY_ANSWERS_S)
+        self.resets = Bucket(1, 1)
+        self.bad_tags: Buckets | None = None
+        self.bad_tag_count = 0
+        self.commands: dict[int, tuple[bytes, int, int]] = {}
+        self.asked_ns = 0
+
+    @property
+    def number(self) -> int:
+        """The link id."""
+        return self.record.link
+
+    def throttled(self, source: Source, now_ns: int) -> bool:
+        """Whether this source sent so many bad tags that its packets for this link are not looked at."""
+        return self.bad_tags is not None and self.bad_tags.empty(source, now_ns)
+
+    def bad_tag(self, source: Source, now_ns: int) -> None:
+        """Count one bad tag against this source of this link."""
+        self.bad_tag_count += 1
+        if self.bad_tags is None:
+            self.bad_tags = Buckets(BAD_TAGS_S, 4 * BAD_TAGS_S)
+        self.bad_tags.take(source, now_ns)
+
+    def heard(self, header: wire.Header, source: Source, arrived_ns: int) -> None:
+        """Note a fresh packet: seen, and if it is the newest, where answers go."""
+        seq = header.seq
+        self.seen.add(seq, seq)
+        if len(self.seen) > MAX_RANGES:
+            for first, last in self.seen.bound():
+                self.record.done.settle(first, last, "closed")
+        if seq > self.newest:
+            self.newest = seq
+            self.source = source
+        self.clock.packet(header.t_send_ns, arrived_ns)
+
+    def raise_floor(self, floor: int) -> None:
+        """Close the holes below the lowest seq that the device still holds."""
+        record = self.record
+        if floor <= record.floor:
+            return
+        # A floor above what was ever sent would close the future; the device cannot hold less than nothing.
+        record.floor = floor = min(floor, self.newest + 1)
+        for first, last in self.seen.holes_below(floor):
+            self.seen.add(first, last)
+            record.done.settle(first, last, "closed")
+
+    def packet_down(self, kind: int, seq: int, now_ns: int, body: bytes) -> bytes:
+        """An encrypted, tagged packet to the device.
+
+        Args:
+            kind: RECEIPT, SYNC or COMMAND.
+            seq: a downlink seq never used before.
+            now_ns: monotonic time of the send.
+            body: in the clear.
+        """
+        packet = wire.pack_header(kind, self.record.link, seq, now_ns) + self.down.crypt(seq, body)
+        return packet + self.down.tag(packet)
+
+    def settle(self) -> tuple[Ranges, dict[str, Ranges]]:
+        """Give every pending packet its verdict, in the durable record; the next commit makes it last.
+
+        Returns:
+            `(stored, refused by reason)` ranges of seq of this cycle, for the receipt.
+        """
+        stored = Ranges()
+        refused: dict[str, Ranges] = {}
+        done = self.record.done
+        for item in self.pending:
+            if isinstance(item, tuple):
+                seq, verdict = item
+            else:
+                seq = item.seq
+                verdict = STORED if item.frames or not item.refused else item.refused[0][1]
+                if item.frames and item.refused:
+                    self.refused_frames += [(seq, stream, reason) for stream, reason in item.refused]
+            done.settle(seq, seq, verdict)
+            if verdict == STORED:
+                stored.add(seq, seq)
+            else:
+                refused.setdefault(verdict, Ranges()).add(seq, seq)
+        self.pending = []
+        done.bound()
+        return stored, refused
+
+    def covered(self) -> bool:
+        """Whether a BYE came and every total it told is settled."""
+        totals = self.record.bye
+        if totals is None:
+            return False
+        return all(
+            (stream := self.streams.get(number)) is not None and stream.missing == 0 for number, _ in totals
+        ) or not self.seen.holes_below(self.newest + 1)

@@ -1,0 +1,244 @@
+"""Devices, sessions, links and streams: the tables that intake, sessions and the commit cycle share.
+
+The registry changes its records at once and names them in `staged`; the next commit makes them durable, and what must
+not be said before that waits in `answers`. After a start it is filled from the store.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from gateway.core.effects import Effect, MqttSource, Send, Source
+from gateway.core.handshake import Names, RandomBytes
+from gateway.core.link import COMMAND_EVERY_NS, COMMAND_TRIES, Link
+from gateway.core.rates import Bucket
+from gateway.core.records import Device, LinkRecord, Pairing, Session, StreamRecord, Writes
+from gateway.ids import DeviceId, LinkId, SessionId, StreamId, StreamKey
+from gateway.wire import control
+from gateway.wire import packet as wire
+
+DOWN_COUNTER_BITS: Final = 48
+
+
+class Registry:
+    """The tables, and the small rules that keep them consistent.
+
+    Args:
+        names: the gateway's own name and its home.
+        random: source of nonces, keys and ids.
+        clock_ns: the monotonic clock, for clock probes, whose reply must tell the time of its own send.
+        boot: number of this start; the upper 16 bits of every downlink seq.
+        device_packets_s: packets each second that one device may send.
+    """
+
+    def __init__(
+        self,
+        names: Names,
+        random: RandomBytes,
+        clock_ns: Callable[[], int],
+        boot: int,
+        device_packets_s: float = 4000,
+    ) -> None:
+        self.names = names
+        self.random = random
+        self.clock_ns = clock_ns
+        self._down = boot << DOWN_COUNTER_BITS
+        self._device_packets_s = device_packets_s
+        self._buckets: dict[int, Bucket] = {}
+        self.devices: dict[DeviceId, Device] = {}
+        self.pairings: list[Pairing] = []
+        self.sessions: dict[SessionId, Session] = {}
+        self.links: dict[int, Link] = {}
+        self.streams: dict[StreamKey, StreamRecord] = {}
+        self.next_link = 1
+        self.next_device = 1
+        self.utc_offset_ns = 0
+        # What the next commit writes, and what may be said only after it.
+        self.staged = Writes()
+        self.touched: dict[int, Link] = {}
+        self.changed_streams: dict[StreamKey, StreamRecord] = {}
+        self.answers: list[Effect] = []
+        self.urgent = False
+        self.shed: Counter[str] = Counter()
+        self.welcomed: Counter[str] = Counter()
+        self.refusals: dict[DeviceId, tuple[bytes, bytes]] = {}
+
+    # ---- filling ---------------------------------------------------------------------------------------------
+
+    def restore(
+        self,
+        devices: Iterable[Device],
+        pairings: Iterable[Pairing],
+        sessions: Iterable[Session],
+        links: Iterable[LinkRecord],
+        streams: Iterable[StreamRecord],
+        next_link: int,
+        next_device: int,
+    ) -> None:
+        """Fill the tables from the store, before the first packet."""
+        self.devices = {device.device: device for device in devices}
+        self.pairings = list(pairings)
+        self.sessions = {session.session: session for session in sessions}
+        self.streams = {stream.key: stream for stream in streams}
+        self.next_link, self.next_device = next_link, next_device
+        for record in links:
+            link = self._link(record)
+            for stream in self.streams.values():
+                if stream.key[:3] == (record.session, record.device, record.run):
+                    link.streams[stream.stream] = stream
+
+    # ---- devices ---------------------------------------------------------------------------------------------
+
+    def add_device(self, device: Device) -> None:
+        """A new device; its number is taken."""
+        self.devices[device.device] = device
+        self.next_device = max(self.next_device, device.device + 1)
+        self.staged.devices.append(device)
+
+    def staged_device(self, device: Device) -> None:
+        """A device's record changed."""
+        if device not in self.staged.devices:
+            self.staged.devices.append(device)
+
+    def why_refused(self, device: Device, versions: list[int]) -> str:
+        """Why a HELLO gets no link; empty when it gets one."""
+        if device.state != "active":
+            return "revoked"
+        return "" if control.VERSION in versions else "version"
+
+    def revoke(self, device: Device) -> None:
+        """No new link, and no packet of the old ones is taken any more."""
+        device.state = "revoked"
+        self.staged_device(device)
+        for link in list(self.links.values()):
+            if link.record.device == device.device:
+                self.end(link, "revoked")
+
+    # ---- sessions --------------------------------------------------------------------------------------------
+
+    def session_for(self, device: DeviceId) -> Session | None:
+        """The open session that names the device; there is at most one."""
+        for session in self.sessions.values():
+            if session.state == "open" and device in session.devices:
+                return session
+        return None
+
+    def closed_at_ns(self, session: Session) -> int:
+        """When a session was closed, on the monotonic clock."""
+        return session.closed_ms * 1_000_000 - self.utc_offset_ns
+
+    def links_of(self, session: SessionId) -> list[Link]:
+        """The links that belong to a session."""
+        return [link for link in self.links.values() if link.record.session == session]
+
+    def streams_of(self, session: SessionId) -> list[StreamRecord]:
+        """The streams of a session that are in memory."""
+        return [stream for stream in self.streams.values() if stream.session == session]
+
+    # ---- links -----------------------------------------------------------------------------------------------
+
+    def _link(self, record: LinkRecord) -> Link:
+        bucket = self._buckets.get(record.device)
+        if bucket is None:
+            bucket = self._buckets[record.device] = Bucket(self._device_packets_s, 2 * self._device_packets_s)
+        link = self.links[record.link] = Link(record, bucket)
+        if record.transport == "mqtt":
+            link.source = MqttSource(record.device)
+        return link
+
+    def take_link_number(self) -> LinkId:
+        """A number that no link of this store ever had."""
+        number = self.next_link
+        self.next_link += 1
+        return LinkId(number)
+
+    def add_link(self, record: LinkRecord, source: Source) -> Link:
+        """A new link: durable with the next commit."""
+        link = self._link(record)
+        link.source = source
+        self.touched[link.number] = link
+        return link
+
+    def half_open(self, device: DeviceId) -> list[Link]:
+        """Links of a device that carried nothing yet, oldest first."""
+        return [
+            link
+            for link in self.links.values()
+            if link.record.device == device and not link.record.established and link.record.state == "live"
+        ]
+
+    def keeps(self, number: int, device: DeviceId) -> bool:
+        """Whether a link that a device asks about is still known and its own."""
+        link = self.links.get(number)
+        return link is not None and link.record.device == device and link.record.state != "revoked"
+
+    def end(self, link: Link, state: str) -> None:
+        """A link is over: copies are still answered, anything fresh gets RESET."""
+        link.record.state = state
+        link.record.hello = link.record.welcome = b""
+        link.commands.clear()
+        self.touched[link.number] = link
+
+    def expire(self, now_ms: int, keep_s: int) -> None:
+        """Forget links that were idle too long, and codes that are too old."""
+        for link in [link for link in self.links.values() if link.record.fresh_ms + keep_s * 1000 < now_ms]:
+            if link.record.state == "live":
+                self.end(link, "ended")
+            del self.links[link.number]
+        for pairing in [pairing for pairing in self.pairings if pairing.expires_ms <= now_ms]:
+            self.pairings.remove(pairing)
+
+    def known_stream(self, record: LinkRecord, number: StreamId) -> StreamRecord | None:
+        """The accounting of a stream if any link of its run named it before."""
+        return self.streams.get((record.session, record.device, record.run, number))
+
+    def stream(self, record: LinkRecord, number: StreamId) -> StreamRecord:
+        """The accounting of a stream, whichever link of its run names it first."""
+        key = (record.session, record.device, record.run, number)
+        stream = self.streams.get(key)
+        if stream is None:
+            stream = self.streams[key] = StreamRecord(*key)
+        return stream
+
+    # ---- downlink --------------------------------------------------------------------------------------------
+
+    def to_device(self, link: Link, kind: int, body: bytes, now_ns: int) -> bytes:
+        """An encrypted packet to a device, under a seq that no packet ever had."""
+        self._down += 1
+        return link.packet_down(kind, self._down, now_ns, body)
+
+    def wanted_command(self, link: Link) -> tuple[str, str] | None:
+        """What a link should have been told: `(verb, reason)`, or None."""
+        record = link.record
+        if record.state != "live":
+            return None
+        if not record.session:
+            return ("open", "") if self.session_for(record.device) else None
+        session = self.sessions.get(record.session)
+        if session is None or session.state != "open":
+            return ("stop", "closed")
+        return None
+
+    def command(self, link: Link, verb: str, reason: str, now_ns: int) -> list[Effect]:
+        """Send a COMMAND, and remember it until the device answers."""
+        body = control.encode(control.Command(verb, [reason] if reason else []))
+        packet = self.to_device(link, wire.COMMAND, body, now_ns)
+        link.commands[self._down] = (packet, now_ns + COMMAND_EVERY_NS, 1)
+        return [] if link.source is None else [Send(link.source, packet)]
+
+    def resend_commands(self, now_ns: int) -> list[Effect]:
+        """Commands that nobody answered yet: the same bytes again, a bounded number of times."""
+        effects: list[Effect] = []
+        for link in self.links.values():
+            for seq, (packet, due_ns, tries) in list(link.commands.items()):
+                if due_ns > now_ns:
+                    continue
+                if tries >= COMMAND_TRIES:
+                    del link.commands[seq]
+                    continue
+                link.commands[seq] = (packet, now_ns + COMMAND_EVERY_NS, tries + 1)
+                if link.source is not None:
+                    effects.append(Send(link.source, packet))
+        return effects

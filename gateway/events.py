@@ -1,0 +1,302 @@
+"""The catalogue of what can be observed: each class is one log line and its metrics.
+
+Named noun + past verb, emitted once for a slab, a batch or a change, never for a packet. Fields are numbers and words
+of closed sets, so that nothing personal and no free text can get into logs or metrics by way of an event. `level` is
+the severity of the line: debug what happens all the time, info what changes, warning what somebody should look at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
+
+Level = Literal["debug", "info", "warning", "error"]
+
+Transport = Literal["udp", "mqtt"]
+
+Reason = Literal[
+    # packets, before their tag is known to be good
+    "truncated", "oversize", "magic", "type", "unknown_link", "unknown_device", "bad_tag", "throttled", "stranger_rate",
+    "transport", "topic", "spent", "hello_replay", "version",
+    # packets with a good tag
+    "malformed", "not_canonical", "numbers", "too_many", "too_many_streams", "copy", "seq_jump", "totals", "no_session",
+    "link_ended", "link_revoked", "link_moved", "revoked",
+    # frames
+    "kind", "kind_changed", "sample_size", "schema", "not_finite", "overlap", "late", "closed", "not_permitted",
+    "withdrawn",
+    # load and the disk
+    "queue", "rate", "disk_low", "disk_full", "disk_io", "store_busy", "row",
+    # the broker
+    "outbox", "network", "timeout", "shutdown",
+    # what no row above names: the set stays closed whatever a library says
+    "other",
+]  # fmt: skip
+"""Why something was refused, shed, reset or held: also the label of its metric."""
+
+EntryWord = Literal[
+    "log.open", "log.close", "log.adopt", "id.key", "cred.issue", "cred.revoke", "policy.set", "consent.grant",
+    "consent.revoke", "batch", "session", "metric", "access", "erase", "rectify", "ai.model", "ai.infer",
+    "gov.propose", "gov.vote", "insight", "attest", "peer", "roster", "other",
+]  # fmt: skip
+"""Type of an entry of the log, as a word for people and metrics; the types themselves belong to entries/."""
+
+DeviceState = Literal["recording", "waiting", "refused"]
+
+Op = Literal["prove", "export", "view", "live", "other"]
+
+_REASONS = frozenset(get_args(Reason))
+_ENTRY_WORDS = frozenset(get_args(EntryWord))
+
+
+def reason(code: str) -> Reason:
+    """Return `code` as a word of the closed set, `other` where it is none."""
+    return code if code in _REASONS else "other"  # type: ignore[return-value]
+
+
+def entry_word(kind: str) -> EntryWord:
+    """Return an entry's type as a word of the closed set, `other` where it is none."""
+    return kind if kind in _ENTRY_WORDS else "other"  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events."""
+
+    level: ClassVar[Level] = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonStarted(Event):
+    """The process began; nothing is open yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonReady(Event):
+    """Keys are tested, the store is accepted, sockets are bound: it can durably accept.
+
+    Args:
+        start_ms: time since DaemonStarted.
+    """
+
+    start_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonStopping(Event):
+    """Receiving has ended; what was received is being sealed, committed and told."""
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonStopped(Event):
+    """All is closed.
+
+    Args:
+        stop_ms: time since DaemonStopping.
+    """
+
+    stop_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PacketsArrived(Event):
+    """A slab of packets came in.
+
+    Args:
+        count: packets of the slab.
+    """
+
+    level: ClassVar[Level] = "debug"
+    transport: Transport
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PacketsRefused(Event):
+    """Packets of a slab broke a rule: `reason` tells which."""
+
+    level: ClassVar[Level] = "warning"
+    reason: Reason
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PacketsShed(Event):
+    """Packets were dropped for load before anything was known of them."""
+
+    level: ClassVar[Level] = "warning"
+    reason: Reason
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class KernelDropped(Event):
+    """The kernel dropped datagrams because its receive buffer was full, as /proc/net/udp tells.
+
+    Args:
+        count: since the last look.
+    """
+
+    level: ClassVar[Level] = "warning"
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class FramesAdmitted(Event):
+    """Frames of a slab were let in by the consent of their session."""
+
+    level: ClassVar[Level] = "debug"
+    count: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class FramesRefused(Event):
+    """Frames of a slab were not let in: `reason` tells why."""
+
+    level: ClassVar[Level] = "warning"
+    reason: Reason
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePaired(Event):
+    """A device got its key."""
+
+
+@dataclass(frozen=True, slots=True)
+class DevicesWelcomed(Event):
+    """A device's HELLO was answered."""
+
+    state: DeviceState
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOpened(Event):
+    """A link carried its first valid DATA."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkReset(Event):
+    """A known device was told that its link is over."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOpened(Event):
+    """A sitting began."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDraining(Event):
+    """A sitting was stopped; what was captured before is still taken in."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed(Event):
+    """A sitting is complete: nothing more is taken in for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCommitted(Event):
+    """A batch is on disk and its root is in the log.
+
+    Args:
+        batch: its number, from 1. parts, frames, samples: what it holds. bytes: of its sealed parts.
+        seal_ms: time to seal and plan it. commit_ms: time from the segment's append to the mark.
+        size: entries of the log after it.
+    """
+
+    level: ClassVar[Level] = "debug"
+    batch: int
+    parts: int
+    frames: int
+    samples: int
+    bytes: int
+    seal_ms: float
+    commit_ms: float
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntryCommitted(Event):
+    """An entry other than a batch is in the log."""
+
+    entry: EntryWord
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptsSent(Event):
+    """Devices were told what is stored and what is refused.
+
+    Args:
+        count: receipts.
+    """
+
+    level: ClassVar[Level] = "debug"
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccessDecided(Event):
+    """An actor asked for data and was answered; the access itself is an entry."""
+
+    op: Op
+    allowed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CycleHeld(Event):
+    """No batch may begin now: `reason` tells why. It resumes by itself."""
+
+    level: ClassVar[Level] = "warning"
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class DiskLow(Event):
+    """Free disk is below the floor for batches.
+
+    Args:
+        free_bytes: what is left.
+    """
+
+    level: ClassVar[Level] = "error"
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerConnected(Event):
+    """The MQTT broker accepted this gateway."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerLost(Event):
+    """The connection to the MQTT broker ended; it is tried again."""
+
+    level: ClassVar[Level] = "warning"
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRecovered(Event):
+    """The store was opened and brought to one state.
+
+    Args:
+        size: entries of the log. cut_bytes: segment tails that no row names, cut off.
+        mark_advanced: whether the mark was behind the database, as after a crash between both.
+    """
+
+    size: int
+    cut_bytes: int
+    mark_advanced: bool
+
+
+# Not `__subclasses__()`: slots=True makes each class a second time, and the first ones linger there.
+CATALOGUE: tuple[type[Event], ...] = tuple(
+    kind
+    for kind in list(globals().values())
+    if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
+)
+"""Every event there is, in the order above."""

@@ -1,0 +1,1 @@
+"""The disk: database, vault, mark, lock and key files. The daemon is its only writer (STORE.md)."""

@@ -1,0 +1,190 @@
+"""A consistent, read-only view of the database beside the running daemon: verify, fsck, ledger export, prove --batch.
+
+It needs no key and can open nothing that is sealed. While it is held the write-ahead log grows: close it soon.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Final, TypeVar
+
+from gateway.core.records import BatchRow, PartRow, Session, StreamRecord, Text
+from gateway.errors import Damage, StoreRefused
+from gateway.store import queries, schema
+from gateway.store.db import sqlite_error
+from gateway.store.queries import Head, Query
+from gateway.store.records import entries_in_order
+
+T = TypeVar("T")
+
+HASH_BYTES: Final = 32
+READ_ROWS: Final = 256  # rows in memory at once while iterating
+
+
+class Snapshot:
+    """The database as of one commit; a context manager. Also a `TileReader` of gateway/tlog/tiles.py.
+
+    Args:
+        path: `Layout.database`.
+
+    Raises:
+        StoreRefused: `store_missing`, `not_ours`, `newer`, `older`.
+        StoreError: `disk_io`, `store_busy`.
+        Damage: `database`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            raise StoreRefused("store_missing", f"{path.name} is not there", "Check `--data-dir`.")
+        try:
+            self._connection = sqlite3.connect(schema.uri(path, "ro"), uri=True, isolation_level=None)
+            try:
+                for pragma in schema.READER_PRAGMAS:
+                    self._connection.execute(pragma)
+                self._connection.execute("BEGIN")
+                # The first read is what takes the snapshot.
+                application_id, version = (
+                    self._connection.execute(f"PRAGMA {name}").fetchone()[0]
+                    for name in ("application_id", "user_version")
+                )
+                schema.check_format(application_id, version)
+                self._connection.execute(queries.HEAD.sql).fetchone()
+            except BaseException:
+                self._connection.close()
+                raise
+        except sqlite3.Error as error:
+            raise sqlite_error(error, "the database cannot be read") from error
+
+    def close(self) -> None:
+        """Let go of the view."""
+        self._connection.close()
+
+    def __enter__(self) -> Snapshot:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def head(self) -> Head:
+        """The head of our log.
+
+        Raises:
+            Damage: `head_missing`.
+        """
+        head = self._one(queries.HEAD)
+        if head is None:
+            raise Damage("head_missing", "the database has no head of the log")
+        return head
+
+    def meta(self, key: str) -> str | None:
+        """A fact about the store itself."""
+        return self._one(queries.META, key)
+
+    def hash_tile(self, level: int, n: int, width: int) -> bytes:
+        """The first `width` hashes of tile (level, n).
+
+        Raises:
+            Damage: `tile_missing`, the row is not there or not as wide.
+        """
+        data = self._one(queries.TILE, level, n) or b""
+        if len(data) < width * HASH_BYTES:
+            raise Damage(
+                "tile_missing",
+                f"tile {level}/{n} of the database is narrower than the log needs",
+                "Run `vestibule fsck`.",
+                where={"level": level, "tile": n},
+            )
+        return data[: width * HASH_BYTES]
+
+    def tile(self, level: int, n: int) -> bytes | None:
+        """The whole row of a tile."""
+        return self._one(queries.TILE, level, n)
+
+    def entry(self, index: int) -> bytes | None:
+        """Leaf data of an entry."""
+        return self._one(queries.ENTRY, index)
+
+    def entries(self, first: int, count: int) -> list[bytes]:
+        """Leaf data of up to `count` entries from `first` on.
+
+        Raises:
+            Damage: `entry_missing`.
+        """
+        return entries_in_order(self._each(queries.ENTRIES, first, count), first)
+
+    def batch(self, number: int) -> BatchRow | None:
+        """A batch by its number."""
+        return self._one(queries.BATCH, number)
+
+    def last_batch(self) -> BatchRow | None:
+        """The newest batch."""
+        return self._one(queries.LAST_BATCH)
+
+    def parts_of(self, batch: int) -> list[PartRow]:
+        """The parts of a batch, in the order of its tree."""
+        return list(self._each(queries.PARTS_OF, batch))
+
+    def parts_of_session(self, session: bytes) -> list[PartRow]:
+        """The parts of a session, in the order they were sealed."""
+        return list(self._each(queries.PARTS_OF_SESSION, session))
+
+    def session(self, session: bytes) -> Session | None:
+        """A session, whatever its state."""
+        return self._one(queries.SESSION, session)
+
+    def session_rows(self, *, all: bool = False) -> list[Session]:
+        """Sessions in the order they were opened; without `all` only those that are not closed."""
+        return list(self._each(queries.ALL_SESSIONS if all else queries.SESSIONS))
+
+    def streams_of(self, session: bytes) -> list[StreamRecord]:
+        """The accounting of a session."""
+        return list(self._each(queries.STREAMS_OF, session))
+
+    def text(self, commit: bytes) -> Text | None:
+        """The sealed text behind a commitment."""
+        return self._one(queries.TEXT, commit)
+
+    def vault_tail(self) -> tuple[int, int]:
+        """(segment, offset) behind the last part that a row names."""
+        return self._one(queries.VAULT_TAIL) or queries.EMPTY_TAIL
+
+    def iter_entries(self) -> Iterator[tuple[int, bytes]]:
+        """(index, leaf data) of all entries, ascending; holes are the caller's to see."""
+        return self._each(queries.ALL_ENTRIES)
+
+    def iter_tiles(self) -> Iterator[tuple[int, int, bytes]]:
+        """(level, n, data) of all rows of tiles."""
+        return self._each(queries.ALL_TILES)
+
+    def iter_batches(self) -> Iterator[BatchRow]:
+        """All batches, ascending."""
+        return self._each(queries.ALL_BATCHES)
+
+    def iter_parts(self) -> Iterator[PartRow]:
+        """All parts, by batch and part: the order in which they lie in the vault."""
+        return self._each(queries.ALL_PARTS)
+
+    def iter_streams(self) -> Iterator[StreamRecord]:
+        """The accounting of all streams, by session."""
+        return self._each(queries.ALL_STREAMS)
+
+    def integrity(self) -> list[str]:
+        """What SQLite itself finds wrong with the file; empty if nothing."""
+        found = self._each(Query("PRAGMA integrity_check(100)", lambda row: str(row[0])))
+        return [line for line in found if line != "ok"]
+
+    def _one(self, query: Query[T], *args: object) -> T | None:
+        return next(self._each(query, *args), None)
+
+    def _each(self, query: Query[T], *args: object) -> Iterator[T]:
+        try:
+            cursor = self._connection.execute(query.sql, args)
+            while rows := cursor.fetchmany(READ_ROWS):
+                yield from map(query.decode, rows)
+        except sqlite3.Error as error:
+            raise sqlite_error(error, "the database cannot be read") from error

@@ -1,0 +1,1 @@
+"""C2SP transparency logs, about one module for each specification. Pure; knows nothing of VR."""

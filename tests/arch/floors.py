@@ -1,0 +1,156 @@
+"""The house as a table: which room stands on which floor, and what may be used where. Edit the architecture here.
+
+DESIGN.md section 2 tells the reasons; `test_floors.py` holds the code to this table. A new room is a new row.
+"""
+
+from __future__ import annotations
+
+# room -> floor. Imports go strictly downwards; an entry is a package or a module directly under gateway/.
+FLOORS = {
+    # 0: words
+    "errors": 0,
+    "events": 0,
+    "ids": 0,
+    "permit": 0,
+    # 1: bytes <-> values
+    "wire": 1,
+    "keys": 1,
+    "tlog": 1,
+    "entries": 1,
+    # 2: machines, folds, mappings
+    "core": 2,
+    "device": 2,
+    "sources": 2,
+    "rights": 2,
+    "export": 2,
+    # 3: the disk and the network
+    "store": 3,
+    "net": 3,
+    # 4: what puts it together
+    "app": 4,
+}
+
+# The only imports between rooms of one floor: (who imports, whom).
+SAME_FLOOR = {
+    ("entries", "keys"),
+    ("tlog", "keys"),
+}
+
+# Rooms that know less than their floor would allow: room -> all it may import from this house.
+NARROW = {
+    "errors": set[str](),
+    "ids": set[str](),
+    "events": set[str](),
+    "permit": set[str](),
+    # Any C2SP log, of whatever is logged: it must never learn of VR.
+    "tlog": {"errors", "ids", "keys"},
+    "keys": {"errors", "ids"},
+}
+
+PURE_UP_TO = 2  # floors 0-2: no clock, randomness, sockets, files, async, logging
+
+# Modules whose import makes a room impure, with what to do instead.
+IMPURE_MODULES = {
+    "aiohttp": "the network belongs to net/",
+    "aiosqlite": "the disk belongs to store/",
+    "asyncio": "be a machine: step(event, now) -> effects",
+    "click": "the command line belongs to app/cli",
+    "concurrent": "floors 0-2 do one thing at a time",
+    "fcntl": "the disk belongs to store/",
+    "glob": "take text or bytes",
+    "gmqtt": "the network belongs to net/",
+    "http": "the network belongs to net/",
+    "logging": "return events; app/observe writes them",
+    "mmap": "take bytes",
+    "multiprocessing": "floors 0-2 do one thing at a time",
+    "os": "take what it would tell as an argument",
+    "pathlib": "take text or bytes",
+    "prometheus_client": "return events; app/observe counts them",
+    "queue": "floors 0-2 do one thing at a time",
+    "random": "take a generator or random bytes as an argument",
+    "rich": "the screen belongs to app/cli",
+    "sched": "tell `wake_at`",
+    "secrets": "take random bytes as an argument",
+    "select": "the network belongs to net/",
+    "selectors": "the network belongs to net/",
+    "shutil": "the disk belongs to store/",
+    "signal": "the process belongs to app/",
+    "socket": "the network belongs to net/",
+    "sqlite3": "the disk belongs to store/",
+    "ssl": "the network belongs to net/",
+    "structlog": "return events; app/observe writes them",
+    "subprocess": "the process belongs to app/",
+    "tempfile": "the disk belongs to store/",
+    "threading": "floors 0-2 do one thing at a time",
+    "time": "take `now` as an argument",
+    "uvloop": "be a machine: step(event, now) -> effects",
+}
+
+# Calls that bring the world in without an import of their own. Builtins are matched alone (a method may be called
+# `open`), the others by the end of their dotted name.
+IMPURE_BUILTINS = {
+    "open": "take text or bytes",
+    "input": "take text or bytes",
+    "print": "return events; app/ speaks to people",
+}
+IMPURE_CALLS = {
+    "datetime.now": "take `now` as an argument",
+    "datetime.utcnow": "take `now` as an argument",
+    "datetime.today": "take `now` as an argument",
+    "date.today": "take `now` as an argument",
+    "uuid1": "take random bytes as an argument",
+    "uuid4": "take random bytes as an argument",
+    "Key.generate": "take the seed as an argument",
+    "generate_key": "take the key as an argument",
+    "generate_private_key": "take the key as an argument",
+    "utils.random": "take random bytes as an argument",
+    "fromfile": "take bytes: numpy.frombuffer",
+    "tofile": "give bytes: tobytes",
+    "memmap": "take bytes: numpy.frombuffer",
+    "np.load": "take bytes: numpy.frombuffer",
+    "np.save": "give bytes: tobytes",
+    "loadtxt": "take text",
+    "genfromtxt": "take text",
+    "savetxt": "give text",
+}
+
+# Of numpy.random only what makes or names a seeded generator; default_rng() without a seed is refused too.
+NUMPY_RANDOM_ALLOWED = {"Generator", "default_rng", "SeedSequence", "PCG64", "Philox"}
+
+# Who may turn sealed data back into plaintext. Data for people leaves through `decide` and release alone.
+# name -> modules that may say it.
+DECRYPTION = {
+    "unseal": {
+        "gateway/keys/seal.py",
+        "gateway/app/release.py",
+        "gateway/app/verify.py",  # checks leaves against roots, and gives no plaintext
+    },
+    "keystream": {
+        "gateway/keys/seal.py",
+    },
+}
+# The cipher libraries themselves: only the room `keys` may import them, so that nobody goes round the names above.
+CIPHER_MODULES = ("cryptography.hazmat.primitives.ciphers", "nacl.secret", "nacl.public", "nacl.bindings")
+CIPHER_ROOM = "keys"
+
+# Every module and package directly in gateway/app, with its one job.
+APP = {
+    "cli": "the commands; talks to the daemon over its control socket",
+    "config": "strict TOML -> values",
+    "config_tables": "every key of the configuration, with its manual",
+    "config_rules": "what a value of the configuration may be, and where in the text it stands",
+    "daemon": "start, run and stop in the right order",
+    "demo": "a clinic in a minute, with simulated people",
+    "drive": "runs the machines of core/ in asyncio",
+    "fsck": "checks all that is stored, and says where it is wrong",
+    "notify": "tells systemd about readiness and life",
+    "observe": "events -> one log line and metrics each",
+    "release": "the one door through which plaintext leaves",
+    "simulate": "the same machines with a virtual clock and network",
+    "spine": "hops 2 to 5 of a frame, in order",
+    "verify": "checks stored parts against their roots",
+    "web": "pages and their server",
+}
+
+MAX_LINES = 400
+MAX_MEDIAN_LINES = 200

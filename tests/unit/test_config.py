@@ -1,0 +1,210 @@
+"""The configuration: every fault at once, each at its line, with the key that was meant."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from paths import ROOT
+
+from gateway.app.config import FORMAT, SECTIONS, Problem, check, default_text, load
+from gateway.app.config_rules import locate
+from gateway.errors import EXIT_REFUSED, ConfigError
+
+EXAMPLE = ("rig-1", "vestibule.example/rig-1", "uid:0")
+GOOD = 'format = 1\n[gateway]\nname = "rig-1"\norigin = "vestibule.example/rig-1"\n'
+
+
+def short(problems: list[Problem]) -> list[tuple[int, int, str, str]]:
+    return [(p.line, p.column, p.key, p.nearest) for p in problems]
+
+
+def test_the_shipped_file_is_the_default_text() -> None:
+    shipped = (ROOT / "configs" / "vestibule.toml").read_text(encoding="utf-8")
+    assert shipped == default_text(*EXAMPLE), "write it again from default_text"
+
+
+def test_the_default_text_is_valid_and_names_every_key_with_a_comment() -> None:
+    text = default_text(*EXAMPLE)
+    assert check(text) == []
+    values = tomllib.loads(text)
+    assert values.pop("format") == FORMAT
+    wanted = {name: {f.name for f in dataclasses.fields(kind)} for name, kind in SECTIONS.items()}
+    assert {name: set(table) for name, table in values.items()} == wanted
+    lines = text.splitlines()
+    for (line, _column), key in ((place, key) for key, place in locate(text).items() if len(key) == 2):
+        assert lines[line - 2].startswith("# "), key
+
+
+def test_what_is_left_out_has_the_documented_default(tmp_path: Path) -> None:
+    full, least = tmp_path / "full.toml", tmp_path / "least.toml"
+    full.write_text(default_text(*EXAMPLE), encoding="utf-8")
+    least.write_text(GOOD, encoding="utf-8")
+    config = load(least)
+    assert dataclasses.replace(load(full), access=config.access) == config
+    assert config.access.actors == {}
+    assert load(full).access.actors == {"uid:0": ("prove", "export", "view", "live")}
+    assert (config.udp.listen, config.seal.interval_ms, config.limits.link_keep_s) == (
+        "0.0.0.0:4747",
+        1000,
+        604800,
+    )
+
+
+def test_every_fault_is_told_at_once_with_line_and_nearest_name() -> None:
+    text = """\
+format = 1
+[gateway]
+nmae = "rig-1"
+  origin = "with space"
+[seal]
+interval_ms = "1s"
+max_batch_bytes = 1
+[limts]
+queue_packets = 1
+[mqtt]
+interval_ms = 5
+port = true
+"""
+    assert short(check(text, "v.toml")) == [
+        (2, 1, "gateway.name", ""),
+        (3, 1, "gateway.nmae", "gateway.name"),
+        (4, 3, "gateway.origin", ""),
+        (6, 1, "seal.interval_ms", ""),
+        (7, 1, "seal.max_batch_bytes", ""),
+        (8, 1, "limts", "limits"),
+        (11, 1, "mqtt.interval_ms", "seal.interval_ms"),
+        (12, 1, "mqtt.port", ""),
+    ]
+
+
+def test_a_problem_reads_as_one_line() -> None:
+    (problem,) = check(GOOD + "[seal]\ninterval_sm = 7\n", "v.toml")
+    assert str(problem) == "v.toml:6:1: unknown key seal.interval_sm (did you mean seal.interval_ms?)"
+
+
+def test_load_names_the_first_fault_and_counts_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "v.toml"
+    path.write_text(GOOD + "[log]\nformat = 'xml'\nlevel = 'loud'\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"v\.toml:6:1: log\.format must be one of") as caught:
+        load(path)
+    assert caught.value.code == "config_invalid"
+    assert "1 more" in caught.value.hint
+    assert caught.value.exit_code == EXIT_REFUSED
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"\xff\xfe", b"#" * (2 << 20)], ids=["absent", "not utf-8", "too large"]
+)
+def test_an_unreadable_file_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "v.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert caught.value.code == "config_unreadable"
+
+
+def test_a_newer_format_is_refused_and_nothing_else_is_said() -> None:
+    (problem,) = check("future = true\nformat = 2\n")
+    assert (problem.line, problem.key) == (2, "format")
+    assert "newer" in problem.message
+
+
+def test_text_that_is_not_toml_is_placed() -> None:
+    (problem,) = check(GOOD + "port = = 3\n", "v.toml")
+    assert (problem.line, problem.key) == (5, "")
+    assert problem.column > 1
+
+
+@pytest.mark.parametrize("value", ["[" * 20_000, "9" * 5000], ids=["deep", "long number"])
+def test_monsters_are_problems_too(value: str) -> None:
+    assert [p.key for p in check(f"{GOOD}x = {value}\n")] == [""]
+
+
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        ("[mqtt]\nenabled = true", "mqtt.host"),
+        ('[mqtt]\nusername = "gw-rig-1"', "mqtt.username"),
+        (
+            '[mqtt]\nenabled = true\nhost = "broker"\ntls = false\nusername = "u"\npassword_file = "p"',
+            "mqtt.tls",
+        ),
+        ("[limits]\nfree_disk_floor_bytes = 16777216", "limits.urgent_disk_floor_bytes"),
+    ],
+)
+def test_keys_that_do_not_go_together(table: str, key: str) -> None:
+    assert [p.key for p in check(GOOD + table)] == [key]
+
+
+@pytest.mark.parametrize(
+    "actors",
+    [
+        '{ "root" = ["prove"] }',
+        '{ "uid:0" = "prove" }',
+        '{ "uid:0" = ["everything"] }',
+        '{ "uid:007" = [] }',
+        "3",
+    ],
+)
+def test_bad_actors_are_refused(actors: str) -> None:
+    assert [p.key for p in check(f"{GOOD}[access]\nactors = {actors}\n")] == ["access.actors"]
+
+
+def test_actors_may_be_a_table_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "v.toml"
+    path.write_text(GOOD + '[access.actors]\n"uid:1000" = ["prove", "view"]\n', encoding="utf-8")
+    assert load(path).access.actors == {"uid:1000": ("prove", "view")}
+
+
+@pytest.mark.parametrize("origin", ["", "a b", "a+b", "é" * 65, "a\\u0000", "a\\u00a0b"])
+def test_bad_origins_are_refused(origin: str) -> None:
+    assert [p.key for p in check(f'format = 1\n[gateway]\nname = "a"\norigin = "{origin}"')] == [
+        "gateway.origin"
+    ]
+
+
+@pytest.mark.parametrize("listen", ["4747", ":4747", "0.0.0.0:65536", "0.0.0.0", "a b:1", "::1:4747"])
+def test_bad_addresses_are_refused(listen: str) -> None:
+    assert [p.key for p in check(f'{GOOD}[udp]\nlisten = "{listen}"')] == ["udp.listen"]
+
+
+def test_places_are_found_past_strings_comments_and_brackets() -> None:
+    text = (
+        "# [no]\n"
+        'a = """\n[no]\nb = 1 \\" ""x\n"""  # c = 2\n'
+        "d = [ # ]\n  'x]', \"#]\",\n]\n"
+        "  [ t . \"q.r\" ] # x\n  k.'l m' = { z = 1, y = ']' }\n"
+        "[[many]]\nn = '''\n] = '\n'''\nm = 1979-05-27T07:32:00Z\n"
+    )
+    assert tomllib.loads(text)
+    assert locate(text) == {
+        ("a",): (2, 1),
+        ("d",): (6, 1),
+        ("t",): (9, 3),
+        ("t", "q.r"): (9, 3),
+        ("t", "q.r", "k"): (10, 3),
+        ("t", "q.r", "k", "l m"): (10, 3),
+        ("many",): (11, 1),
+        ("many", "n"): (12, 1),
+        ("many", "m"): (15, 1),
+    }
+
+
+@given(st.text(max_size=200))
+def test_any_text_gives_problems_and_never_another_error(text: str) -> None:
+    assert check(text, "x"), "no random text is a configuration"
+
+
+@given(st.text(alphabet="[]{}='\"#\n ab.1,\\", max_size=60))
+def test_the_scanner_ends_on_whatever_tomllib_accepts(text: str) -> None:
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return
+    assert {key[0] for key in locate(text)} == set(values)

@@ -1,0 +1,454 @@
+"""The golden vectors of VT1 against `gateway.wire` and `gateway.keys`: byte for byte, in both directions."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import sys
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from paths import VECTORS
+
+from gateway.errors import WireError
+from gateway.keys import link as link_keys
+from gateway.keys.seal import hkdf
+from gateway.wire import control, frame, kinds, packet
+
+Json = dict[str, Any]
+FILES = ("keys", "pairing", "handshake", "frames", "uplink", "downlink", "corrupt")
+U64 = {"batch", "floor", "run", "seq"}  # fields written as decimal strings, besides all `*_ns` and `at_ms`
+
+
+@cache
+def load(name: str) -> Json:
+    content: Json = json.loads((VECTORS / "vt1" / f"{name}.json").read_text(encoding="ascii"))
+    return content
+
+
+@cache
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("vt1_generate", VECTORS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def packets(*names: str) -> list[Any]:
+    return [pytest.param(entry, id=entry["name"]) for name in names for entry in load(name)["packets"]]
+
+
+def raw(text: str) -> bytes:
+    return bytes.fromhex(text)
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
+def test_generating_again_gives_the_same_files() -> None:
+    for _ in range(2):
+        assert generator().build() == {
+            path.name: path.read_text(encoding="ascii") for path in (VECTORS / "vt1").glob("*.json")
+        }
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_number_survives_a_reader_whose_numbers_are_doubles(name: str) -> None:
+    def numbers(value: Any) -> list[int]:
+        if isinstance(value, dict):
+            return [n for item in value.values() for n in numbers(item)]
+        if isinstance(value, list):
+            return [n for item in value for n in numbers(item)]
+        return [value] if type(value) is int else []
+
+    found = numbers(load(name))
+    assert found
+    assert max(map(abs, found)) < 2**53
+
+
+@pytest.mark.parametrize("name", ["uplink", "downlink"])
+def test_no_two_bodies_share_a_seq(name: str) -> None:
+    seqs = [entry["seq"] for entry in load(name)["packets"]]
+    assert len(seqs) == len(set(seqs))
+
+
+# --- keys -----------------------------------------------------------------------------------------------------------
+
+
+def test_primitives_are_those_of_their_standards() -> None:
+    found = load("keys")["primitives"]
+    assert found["hmac_sha256_rfc4231_2"]["mac"].startswith("5bdcc146bf60754e6a042426089575c7")
+    assert found["hkdf_sha256_rfc5869_1"]["okm"].startswith("3cb25f25faacd57a90434f64d0362f2a")
+    assert found["aes256_ecb_sp800_38a"]["out"] == "f3eed1bdb5d2a03c064b5a7e3db181f8"
+
+
+def test_device_keys() -> None:
+    found = load("keys")
+    code, k_dev = found["code"].encode(), raw(found["k_dev"])
+    nonces = raw(found["nonce_d"]), raw(found["nonce_g"])
+    assert link_keys.handshake_key(k_dev).hex() == found["handshake_key"]["key"]
+    assert link_keys.pairing_key(code).hex() == found["pairing_key"]["key"]
+    assert link_keys.device_key(code, *nonces).hex() == found["device_key"]["key"]
+    for name in ("handshake_key", "pairing_key", "device_key"):
+        steps = found[name]
+        assert hkdf(raw(steps["ikm"]), raw(steps["info"]), 32, raw(steps["salt"])).hex() == steps["key"]
+
+
+def test_link_keys() -> None:
+    found, handshake = load("keys"), load("handshake")
+    for stage in [*found["link_keys"], *[entry | {"device": 7} for entry in handshake["derived"]]]:
+        keys = link_keys.LinkKeys.derive(
+            raw(found["k_dev"]),
+            raw(found["nonce_d"]),
+            raw(found["nonce_g"]),
+            stage["device"],
+            stage["link"],
+            stage["direction"],
+        )
+        assert (keys.k_enc.hex(), keys.k_mac.hex(), keys.iv4.hex()) == (
+            stage["k_enc"],
+            stage["k_mac"],
+            stage["iv4"],
+        )
+        assert stage["okm"] == stage["k_enc"] + stage["k_mac"] + stage["iv4"]
+
+
+def test_counter_mode() -> None:
+    found = load("keys")
+    up = found["link_keys"][0]
+    cipher = link_keys.LinkCipher(link_keys.LinkKeys(raw(up["k_enc"]), raw(up["k_mac"]), raw(up["iv4"])))
+    for case in found["counter_mode"]:
+        assert cipher.crypt(int(case["seq"]), raw(case["plain"])).hex() == case["sealed"]
+        assert cipher.crypt(int(case["seq"]), raw(case["sealed"])).hex() == case["plain"]
+
+
+# --- bodies: fields <-> bytes ---------------------------------------------------------------------------------------
+
+
+def frame_of(name: str) -> frame.Frame:
+    entry = next(entry for entry in load("frames")["frames"] if entry["name"] == name)
+    return frame.Frame(entry["stream"], entry["kind"], int(entry["first_sample"]), raw(entry["samples_hex"]))
+
+
+def body_value(entry: Json) -> Any:
+    """The gateway's value for the fields of an entry."""
+    fields, kind = entry["fields"], entry["type"]
+    totals = [(row[0], int(row[1])) for row in fields.get("totals", [])]
+    plain = {
+        name: int(value) if name in U64 or name.endswith(("_ns", "_ms")) else value
+        for name, value in fields.items()
+        if name != "pad_bytes"
+    }
+    for name in plain.keys() & {"nonce_d", "nonce_g", "session", "tag"}:
+        plain[name] = raw(plain[name])
+    if "pad_bytes" in fields:
+        plain["pad"] = bytes(fields["pad_bytes"])
+    if kind == "data":
+        return frame.Data(plain["floor"], totals, [frame_of(name) for name in fields["frames"]])
+    if kind == "bye":
+        return frame.Bye(plain["floor"], totals, plain["reason"])
+    if kind == "receipt" and "commands" in fields:
+        return control.Answer([(int(seq), result) for seq, result in fields["commands"]])
+    if kind == "receipt":
+        return control.Receipt(
+            [(int(batch), raw(root), [int(n) for n in ranges]) for batch, root, ranges in fields["stored"]],
+            [(reason, [int(n) for n in ranges]) for reason, ranges in fields["refused"]],
+            [(int(seq), stream, reason) for seq, stream, reason in fields["frames"]],
+            [
+                (stream, int(total), int(stored), int(refused), int(missing))
+                for stream, total, stored, refused, missing in fields["totals"]
+            ],
+        )
+    if kind == "command":
+        read = {"int": int, "float64": float, "str": str}
+        args = [read[name](value) for typed in fields["args"] for name, value in typed.items()]
+        return control.Command(fields["verb"], args)
+    return body_class(kind, gateway_receives="t2_ns" not in fields)(**plain)
+
+
+def body_class(kind: str, *, gateway_receives: bool) -> Any:
+    return {
+        "pair": control.Pair,
+        "paired": control.Paired,
+        "hello": control.Hello,
+        "welcome": control.Welcome,
+        "receipt": control.Answer if gateway_receives else control.Receipt,
+        "sync": control.Probe if gateway_receives else control.ProbeReply,
+        "command": control.Command,
+        "reset": control.Reset,
+    }[kind]
+
+
+def encode(value: Any) -> bytes:
+    if isinstance(value, frame.Data):
+        return frame.encode_data(value)
+    if isinstance(value, frame.Bye):
+        return frame.encode_bye(value)
+    return control.encode(value)
+
+
+def decode(kind: str, body: bytes, *, gateway_receives: bool) -> Any:
+    if kind == "data":
+        return frame.decode_data(body)
+    if kind == "bye":
+        return frame.decode_bye(body)
+    return control.decode(body_class(kind, gateway_receives=gateway_receives), body)
+
+
+@pytest.mark.parametrize("entry", packets("pairing", "handshake", "uplink", "downlink"))
+def test_bodies_both_ways(entry: Json) -> None:
+    value = body_value(entry)
+    body = raw(entry["body"])
+    up = "t2_ns" not in entry["fields"] and "stored" not in entry["fields"]
+    assert encode(value) == body
+    assert decode(entry["type"], body, gateway_receives=up) == value
+
+
+@pytest.mark.parametrize("entry", packets("pairing", "handshake", "uplink", "downlink"))
+def test_headers_both_ways(entry: Json) -> None:
+    head = packet.Header(entry["type_number"], entry["link"], int(entry["seq"]), int(entry["t_send_ns"]))
+    whole = raw(entry["packet"])
+    assert packet.parse_header(whole) == head
+    assert packet.pack_header(*head).hex() == entry["header"]
+    assert packet.body_of(whole).hex() == entry.get("sealed", entry["body"])
+    assert packet.TYPE_NAMES[head.type] == entry["type"]
+    assert (head.type in packet.CLEAR) == ("sealed" not in entry)
+
+
+@pytest.mark.parametrize("entry", packets("pairing", "handshake"))
+def test_clear_packets(entry: Json) -> None:
+    name = "pairing_key" if entry["type"] in ("pair", "paired") else "handshake_key"
+    key = raw(load("pairing" if name == "pairing_key" else "handshake")[name])
+    start = raw(entry["header"]) + raw(entry["body"])
+    assert start + link_keys.tag(key, start) == raw(entry["packet"])
+    assert link_keys.tag_matches(key, raw(entry["packet"]))
+    size = len(raw(entry["packet"]))
+    if entry["type"] == "hello":
+        assert size == packet.HELLO_BYTES
+    elif entry["type"] == "pair":
+        assert size == packet.PAIR_BYTES
+    else:
+        # an answer is never larger than what it answers, so nobody can make it hit a third party harder
+        assert size <= (packet.PAIR_BYTES if entry["type"] == "paired" else packet.HELLO_BYTES)
+
+
+@pytest.mark.parametrize("name", ["uplink", "downlink"])
+def test_sealed_packets(name: str) -> None:
+    file = load(name)
+    direction = link_keys.UP if name == "uplink" else link_keys.DOWN
+    nonces = raw(file["nonce_d"]), raw(file["nonce_g"])
+    keys = link_keys.LinkKeys.derive(raw(file["k_dev"]), *nonces, file["device"], file["link"], direction)
+    cipher = link_keys.LinkCipher(keys)
+    for entry in file["packets"]:
+        seq = int(entry["seq"])
+        start = raw(entry["header"]) + cipher.crypt(seq, raw(entry["body"]))
+        assert (start + cipher.tag(start)).hex() == entry["packet"], entry["name"]
+        assert cipher.matches(raw(entry["packet"]))
+        assert cipher.crypt(seq, packet.body_of(raw(entry["packet"]))).hex() == entry["body"]
+
+
+def test_padding_is_what_the_vectors_have() -> None:
+    for entry in [*load("pairing")["packets"], *load("handshake")["packets"]]:
+        if "pad_bytes" in entry["fields"]:
+            value = body_value(entry | {"fields": entry["fields"] | {"pad_bytes": 0}})
+            size = packet.HELLO_BYTES if entry["type"] == "hello" else packet.PAIR_BYTES
+            assert control.padding(len(control.encode(value)), size) == bytes(entry["fields"]["pad_bytes"])
+
+
+# --- frames ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("entry", [pytest.param(e, id=e["name"]) for e in load("frames")["frames"]])
+def test_frames_both_ways(entry: Json) -> None:
+    value = frame_of(entry["name"])
+    assert frame.encode_frame(value).hex() == entry["frame"]
+    assert frame.decode_frame(raw(entry["frame"])) == value
+    assert frame.sample_count(value) == entry["count"]
+    frame.check_samples(value)
+    kind = kinds.KINDS[entry["kind"]]
+    assert kind.name == entry["kind_name"]
+    record = np.frombuffer(value.samples, kind.dtype, 1 if kind.variable else -1)
+    for sample, expected in zip(record, entry["samples"], strict=True):
+        assert_same(sample, expected, kind.dtype)
+
+
+def assert_same(sample: Any, expected: Json, dtype: np.dtype[np.void]) -> None:
+    for name in dtype.names or ():
+        field, want = sample[name], expected[name]
+        inner = dtype[name].base
+        if inner.names:
+            for one, wanted in zip(
+                np.atleast_1d(field), want if isinstance(want, list) else [want], strict=True
+            ):
+                assert_same(one, wanted, inner)
+            continue
+        wanted = want if isinstance(want, list) else [want]
+        for got, item in zip(np.atleast_1d(field).tolist(), wanted, strict=True):
+            same = math.isnan(got) if item == "nan" else got == type(got)(item)
+            assert same, f"{name}: {got} is not {item}"
+
+
+def test_layouts_are_the_gateways() -> None:
+    file = load("frames")
+    assert {name: entry["number"] for name, entry in file["kinds"].items()} == {
+        name: kind.number for name, kind in kinds.KIND_BY_NAME.items()
+    }
+    widths = {"i64": "<i8", "u32": "<u4", "u16": "<u2", "u8": "|u1", "f32": "<f4"}
+    for name, kind in kinds.KIND_BY_NAME.items():
+        table = file["kinds"][name]
+        assert table["bytes"] == kind.sample_bytes
+        fields = kind.dtype.fields or {}
+        rows = [row for row in table["fields"] if row["count"]]
+        assert [row["name"] for row in rows] == list(kind.dtype.names or ())
+        for row in rows:
+            dtype, offset = fields[row["name"]][:2]
+            assert offset == row["offset"]
+            assert dtype.itemsize == row["count"] * (
+                file["parts"][row["type"]]["bytes"]
+                if row["type"] in file["parts"]
+                else np.dtype(widths[row["type"]]).itemsize
+            )
+
+
+def test_every_kind_has_a_frame_and_a_packet() -> None:
+    assert {entry["kind"] for entry in load("frames")["frames"]} == kinds.KINDS.keys()
+    carried = {
+        frame.decode_frame(raw(text)).kind
+        for entry in load("uplink")["packets"]
+        for text in entry.get("frames", [])
+    }
+    assert carried == kinds.KINDS.keys()
+
+
+def test_the_frames_of_a_body_are_cut_out_as_they_stand() -> None:
+    for entry in load("uplink")["packets"]:
+        if entry["type"] == "data":
+            assert [
+                frame.encode_frame(f).hex() for f in frame.decode_data(raw(entry["body"])).frames
+            ] == entry["frames"]
+            assert entry["body"].endswith("".join(entry["frames"]))
+
+
+# --- corrupted twins ------------------------------------------------------------------------------------------------
+
+
+class Refused(Exception):
+    """A check said no: (stage, reason)."""
+
+
+def refuse_unless(sound: bool, stage: str, reason: str) -> None:
+    if not sound:
+        raise Refused(stage, reason)
+
+
+def read(kind: str, body: bytes, *, gateway_receives: bool) -> Any:
+    try:
+        return decode(kind, body, gateway_receives=gateway_receives)
+    except WireError as error:
+        raise Refused("body", error.code) from error
+
+
+def cipher_of(name: str) -> link_keys.LinkCipher:
+    table = load("corrupt")["keys"][name]
+    return link_keys.LinkCipher(
+        link_keys.LinkKeys(raw(table["k_enc"]), raw(table["k_mac"]), raw(table["iv4"]))
+    )
+
+
+def at_the_gateway(data: bytes, head: packet.Header) -> None:
+    """SPEC, "Order of checks", left column."""
+    file = load("corrupt")
+    if head.link == file["link"]:
+        up = cipher_of("up")
+        refuse_unless(up.matches(data), "tag", "bad_tag")
+        body = up.crypt(head.seq, packet.body_of(data))
+        refuse_unless(head.type in packet.UPLINK - packet.CLEAR, "body", "type")
+        value = read(packet.TYPE_NAMES[head.type], body, gateway_receives=True)
+        for one in value.frames if isinstance(value, frame.Data) else ():
+            try:
+                frame.sample_count(one)
+                frame.check_samples(one)
+            except WireError as error:
+                raise Refused("frame", error.code) from error
+        return
+    refuse_unless(head.link == 0 and head.type in (packet.PAIR, packet.HELLO), "link", "unknown_link")
+    body = bytes(packet.body_of(data))
+    if head.type == packet.HELLO:
+        refuse_unless(len(data) == packet.HELLO_BYTES, "header", "malformed")
+        hello = read("hello", body, gateway_receives=True)
+        refuse_unless(hello.device == file["device"], "link", "unknown_device")
+        refuse_unless(link_keys.tag_matches(raw(file["keys"]["handshake_key"]), data), "tag", "bad_tag")
+        return
+    refuse_unless(len(data) == packet.PAIR_BYTES and head.seq == 0, "header", "malformed")
+    refuse_unless(link_keys.tag_matches(raw(file["keys"]["pairing_key"]), data), "tag", "bad_tag")
+    read("pair", body, gateway_receives=True)
+
+
+def at_the_device(data: bytes, head: packet.Header) -> None:
+    """SPEC, "Order of checks", right column."""
+    file = load("corrupt")
+    refuse_unless(head.type in packet.DOWNLINK, "header", "type")
+    if head.type not in (packet.PAIRED, packet.WELCOME):
+        refuse_unless(head.link == file["link"], "link", "unknown_link")
+    body = bytes(packet.body_of(data))
+    if head.type in packet.CLEAR:
+        key = raw(file["keys"]["pairing_key" if head.type == packet.PAIRED else "handshake_key"])
+        refuse_unless(link_keys.tag_matches(key, data), "tag", "bad_tag")
+    else:
+        down = cipher_of("down")
+        refuse_unless(down.matches(data), "tag", "bad_tag")
+        body = down.crypt(head.seq, body)
+    read(packet.TYPE_NAMES[head.type], body, gateway_receives=False)
+
+
+def receive(data: bytes, receiver: str) -> tuple[str, str]:
+    """Walk the checks: (stage, reason), or ("", "") for a sound packet."""
+    try:
+        head = packet.parse_header(data)
+    except WireError as error:
+        return "header", error.code
+    try:
+        (at_the_gateway if receiver == "gateway" else at_the_device)(data, head)
+    except Refused as refused:
+        return refused.args[0], refused.args[1]
+    return "", ""
+
+
+@pytest.mark.parametrize("twin", packets("corrupt"))
+def test_a_corrupted_twin_is_refused_with_its_reason(twin: Json) -> None:
+    assert receive(raw(twin["packet"]), twin["receiver"]) == (twin["stage"], twin["reason"])
+
+
+@pytest.mark.parametrize("entry", packets("pairing", "handshake", "uplink", "downlink"))
+def test_a_sound_packet_passes_the_same_checks(entry: Json) -> None:
+    down = entry["type"] in ("paired", "welcome", "command", "reset")
+    if entry["type"] in ("receipt", "sync"):
+        down = entry in load("downlink")["packets"]
+    assert receive(raw(entry["packet"]), "device" if down else "gateway") == ("", "")
+
+
+def test_every_reason_that_bytes_alone_can_have_is_among_the_twins() -> None:
+    assert {twin["reason"] for twin in load("corrupt")["packets"]} == {
+        "oversize",
+        "truncated",
+        "magic",
+        "type",
+        "unknown_link",
+        "unknown_device",
+        "bad_tag",
+        "malformed",
+        "not_canonical",
+        "numbers",
+        "too_many",
+        "kind",
+        "sample_size",
+        "not_finite",
+        "schema",
+    }

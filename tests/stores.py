@@ -169,9 +169,9 @@ class Gateway:
         self.batcher.add([packet], self.now_ns, self.now_ms)
         self.facts.packets += 1
         self.facts.refused += len(packet.refused)
-        for item in packet.frames:
-            self.facts.frames.append((packet.session, item.frame.stream, item.frame.first_sample, item.data))
-            self.facts.samples += item.count
+        for kept in packet.frames:
+            self.facts.frames.append((packet.session, kept.frame.stream, kept.frame.first_sample, kept.data))
+            self.facts.samples += kept.count
 
     async def cycle(self) -> None:
         """Seal, anchor, commit and advance, as the spine does."""

@@ -126,7 +126,7 @@ class House:
     def seal(self, now_ns: int) -> SealedBatch | None:
         """Hop 3: seal what was gathered."""
         registry = self.registry
-        return self.batcher.seal(
+        batch = self.batcher.seal(
             self._session,
             lambda session: self._subject_key(session.subject),
             self.recording.permit,
@@ -134,6 +134,9 @@ class House:
             now_ns,
             registry.utc_offset_ns,
         )
+        if batch is not None:
+            self.intake.admission.refused += batch.withdrawn
+        return batch
 
     def _session(self, session: SessionId) -> Session:
         return self.registry.sessions[session]

@@ -72,23 +72,28 @@ class Spine:
         self._urgent_ns: int | None = None
         self._housekeeping_ns = 0
         self._settle_ns = 0
+        self._retry_ns = 0
+        self._waiting: list[tuple[asyncio.Future[Any], Any]] = []
         self.held = ""
 
     # ---- 1 arrive ---------------------------------------------------------------------------------------------
 
-    def arrive(self, arrival: Arrival) -> None:
-        """Queue a datagram; when the queue is full the longest share gives way, and that is counted."""
-        if self._house.queue.put(arrival) is not None:
-            self._house.registry.shed["queue"] += 1
-        if self._timer is None and not self._wake.is_set():
-            self._timer = asyncio.get_running_loop().call_later(COALESCE_S, self._on_timer)
+    def arrive(self, slab: list[Arrival]) -> None:
+        """Queue datagrams; when the queue is full the longest share gives way, and that is counted."""
+        put = self._house.queue.put
+        for arrival in slab:
+            if put(arrival) is not None:
+                self._house.registry.shed["queue"] += 1
+        self._wake.set()
 
     async def arrive_when_room(self, arrival: Arrival) -> None:
         """Queue an MQTT payload once there is room: the withheld PUBACK is the back-pressure."""
         while not self._house.queue.has_room:
             self._space.clear()
             await self._space.wait()
-        self.arrive(arrival)
+        self._house.queue.put(arrival)
+        if self._timer is None and not self._wake.is_set():
+            self._timer = asyncio.get_running_loop().call_later(COALESCE_S, self._on_timer)
 
     async def ask(self, work: Callable[[int, int], T]) -> T:
         """Run `work(now_ns, now_ms)` in the spine's task.
@@ -132,34 +137,50 @@ class Spine:
             now_ns, now_ms = self._clock_ns(), house.utc_ms()
             if not (self.held and house.batcher.full):
                 self._admit(house.queue.take(SLAB), now_ns, now_ms)
-            waiting = self._serve(now_ns, now_ms)
+            self._serve(now_ns, now_ms)
             if now_ns >= self._housekeeping_ns:
                 self._housekeeping_ns = now_ns + HOUSEKEEPING_NS
                 self._keep_house(now_ns, now_ms)
             if house.registry.urgent and self._urgent_ns is None:
                 self._urgent_ns = now_ns + URGENT_NS
             last = self._stopping and not len(house.queue)
-            if last or waiting or house.batcher.due(now_ns) or self._is_due(self._urgent_ns, now_ns):
-                await self._cycle(now_ns, now_ms, waiting, seal=last or house.batcher.due(now_ns))
-            elif house.registry.touched and now_ns >= self._settle_ns:
-                await self._cycle(now_ns, now_ms, waiting, seal=True)
+            if (last or self._seal_is_due(now_ns)) and self._has_room(now_ns, urgent=False):
+                await self._cycle(now_ns, now_ms, seal=True)
+            elif (self._waiting or _is_due(self._urgent_ns, now_ns)) and self._has_room(now_ns, urgent=True):
+                await self._cycle(now_ns, now_ms, seal=False)
             if last and not self._requests:
+                # Without room for a last cycle its frames stay with their devices, which have no receipt for them.
                 return
             await self._rest()
 
-    @staticmethod
-    def _is_due(at_ns: int | None, now_ns: int) -> bool:
-        return at_ns is not None and now_ns >= at_ns
+    def _seal_is_due(self, now_ns: int) -> bool:
+        house = self._house
+        return house.batcher.due(now_ns) or (bool(house.registry.touched) and now_ns >= self._settle_ns)
+
+    def _has_room(self, now_ns: int, urgent: bool) -> bool:
+        """Whether a cycle may begin; below the floor nothing does, and it is asked again a little later."""
+        if now_ns < self._retry_ns and not urgent:
+            return False
+        why = self._house.no_room(urgent)
+        if why:
+            self._retry_ns = now_ns + RETRY_NS
+            self._hold(why)
+        return not why
 
     async def _rest(self) -> None:
         """Sleep until something arrives, is asked, or is due; with a backlog only let the edges run."""
         house = self._house
-        if (len(house.queue) and not self.held) or self._requests or self._stopping:
+        if (len(house.queue) and not self.held) or self._requests or (self._stopping and not self.held):
             await asyncio.sleep(0)
             return
         self._wake.clear()
-        due = [self._housekeeping_ns, self._urgent_ns, house.batcher.wake_at]
-        delay_s = max(0.0, (min(at for at in due if at is not None) - self._clock_ns()) / 1e9)
+        due = [self._housekeeping_ns]
+        if self._urgent_ns is not None:
+            due.append(self._urgent_ns)
+        if house.batcher.wake_at is not None:
+            due.append(house.batcher.wake_at)
+        at_ns = max(min(due), self._retry_ns) if self.held else min(due)
+        delay_s = max(0.0, (at_ns - self._clock_ns()) / 1e9)
         timer = asyncio.get_running_loop().call_later(delay_s, self._wake.set)
         await self._wake.wait()
         timer.cancel()
@@ -175,12 +196,14 @@ class Spine:
         if admitted:
             house.intake.admitted = []
             house.batcher.add(admitted, now_ns, now_ms)
+        if house.intake.owed:
+            house.intake.owed = False
+            house.batcher.expect(now_ns, now_ms)
         if not self._space.is_set() and house.queue.has_room:
             self._space.set()
 
-    def _serve(self, now_ns: int, now_ms: int) -> list[tuple[asyncio.Future[Any], Any]]:
-        """Run what people asked for; whoever changed something waits for the commit."""
-        waiting: list[tuple[asyncio.Future[Any], Any]] = []
+    def _serve(self, now_ns: int, now_ms: int) -> None:
+        """Run what people asked for; the answer waits for the commit of what it changed."""
         while self._requests:
             request = self._requests.popleft()
             if request.future.cancelled():
@@ -190,8 +213,7 @@ class Spine:
             except Exception as error:
                 request.future.set_exception(error)
                 continue
-            waiting.append((request.future, result))
-        return waiting
+            self._waiting.append((request.future, result))
 
     def _keep_house(self, now_ns: int, now_ms: int) -> None:
         house = self._house
@@ -199,17 +221,21 @@ class Spine:
         house.sessions.finish_drained(now_ns, now_ms)
         house.registry.expire(now_ms, house.link_keep_s)
         house.report()
+        tickets = house.intake.tickets
+        if tickets and house.batcher.wake_at is None and not house.registry.touched:
+            # Copies of what is durable: no commit will come for them.
+            house.intake.tickets = []
+            self._tell([Acknowledge(ticket, 0) for ticket in tickets])
 
     # ---- 3 seal, 4 anchor, 5 commit, 6 tell -------------------------------------------------------------------
 
-    async def _cycle(
-        self, now_ns: int, now_ms: int, waiting: list[tuple[asyncio.Future[Any], Any]], seal: bool
-    ) -> None:
+    async def _cycle(self, now_ns: int, now_ms: int, seal: bool) -> None:
+        """One commit, and what may be said after it.
+
+        Args:
+            seal: whether frames are sealed; handshakes and entries alone do not wait for that.
+        """
         house = self._house
-        while why := house.no_room(urgent=not seal):
-            # Nothing begins below the floor; whatever was accepted stays in memory, and the queue sheds above it.
-            self._hold(why)
-            await asyncio.sleep(RETRY_NS / 1e9)
         registry = house.registry
         cycle = Cycle(registry.staged, house.boot)
         bodies: list[Body] = []
@@ -232,9 +258,12 @@ class Spine:
         answers, tickets = registry.answers + self._after, house.intake.tickets
         registry.staged, registry.answers = Writes(), []
         registry.urgent, self._urgent_ns = False, None
+        house.sessions.bodies, self._bodies, self._after = [], [], []
         if seal:
-            registry.touched = {}
-        house.sessions.bodies, self._bodies, self._after, house.intake.tickets = [], [], [], []
+            registry.touched, house.intake.tickets = {}, []
+        else:
+            tickets = []
+        waiting, self._waiting = self._waiting, []
         started_ns = self._clock_ns()
         await self._commit(cycle)
         if cycle.plan is not None:
@@ -312,3 +341,7 @@ class Spine:
                 self._house.send(effect)
             else:
                 self._house.acknowledge(effect)
+
+
+def _is_due(at_ns: int | None, now_ns: int) -> bool:
+    return at_ns is not None and now_ns >= at_ns

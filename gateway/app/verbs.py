@@ -157,7 +157,7 @@ class Verbs:
             "host": host,
             "port": port,
             "home": registry.names.home,
-            "uri": f"vestibule://{host}:{port}/{pairing.code}",
+            "uri": f"vestibule://{f'[{host}]' if ':' in host else host}:{port}/{pairing.code}",
         }
 
     async def _pair_wait(self, args: Args, caller: Caller) -> Args:

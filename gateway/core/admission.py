@@ -1,7 +1,8 @@
 """Frames of an authenticated packet: which may be stored, which are refused and why, and how the sums move.
 
 The second half of hop 2. A packet's totals are checked before anything is taken from it; then each frame is decided
-alone, so that a bad frame costs only itself (VT1, "Accounting", "Frames").
+alone, so that a bad frame costs only itself (VT1, "Accounting", "Frames"). Values (NaN where a bit says valid) are
+checked at the seal, for all frames of a stream together: `core/batcher`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from gateway.core.link import Link
 from gateway.core.records import Session
 from gateway.core.registry import Registry
 from gateway.errors import WireError
-from gateway.ids import SessionId, StreamId
+from gateway.ids import StreamId
 from gateway.permit import Permit
 from gateway.wire import frame, kinds
 from gateway.wire import packet as wire
 
+_BEYOND = "a frame beyond the total that its own packet tells"
 AskPermit = Callable[[Session, int, int], Permit]
 
 
@@ -40,7 +42,6 @@ class Admission:
         self._permit = permit
         self._permit_version = permit_version
         self._streams_per_link = streams_per_link
-        self._permits: dict[tuple[SessionId, int], Permit] = {}
         self.refused: Counter[str] = Counter()
         self.samples = 0
 
@@ -70,10 +71,19 @@ class Admission:
     def announce(self, link: Link, totals: list[tuple[int, int]], frames: Sequence[frame.Frame] = ()) -> None:
         """Check totals, all of them before any is taken, and let them grow the streams' sums."""
         streams = link.streams
-        told = dict(totals)
-        for item in frames:
-            if told.get(item.stream, 0) <= item.first_sample:
-                raise WireError("totals", "a frame beyond the total that its own packet tells")
+        if len(frames) > 1:
+            told = dict(totals)
+            for item in frames:
+                if told.get(item.stream, 0) <= item.first_sample:
+                    raise WireError("totals", _BEYOND)
+        elif frames:
+            # The common packet, one frame: no dictionary is made for it.
+            item = frames[0]
+            for number, total in totals:
+                if number == item.stream and total > item.first_sample:
+                    break
+            else:
+                raise WireError("totals", _BEYOND)
         new = 0
         for number, total in totals:
             known = streams.get(number)
@@ -82,7 +92,7 @@ class Admission:
                 known = self._registry.known_stream(link.record, StreamId(number))
             if total - (known.total if known else 0) > accounting.MAX_JUMP:
                 raise WireError("totals", f"a total that grows by more than {accounting.MAX_JUMP} samples")
-        if len(streams) + new > self._streams_per_link:
+        if new and len(streams) + new > self._streams_per_link:
             raise WireError("too_many_streams", "more streams than a link may have")
         if not link.record.session:
             return
@@ -92,7 +102,7 @@ class Admission:
                 stream = streams[number] = self._registry.stream(link.record, StreamId(number))
             if total > stream.total:
                 stream.total = total
-                self._registry.changed_streams[stream.key] = stream
+                self._registry.changed_streams[id(stream)] = stream
 
     def _frame(self, link: Link, item: frame.Frame, packet: AdmittedPacket, now_ns: int) -> str:
         """Admit one frame; returns why not, or the empty string."""
@@ -108,11 +118,10 @@ class Admission:
         first = item.first_sample
         if first + count > stream.total:
             return "totals"
-        touched = accounting.touches(stream, first, count)
-        if touched:
-            return touched
+        if stream.accounted.overlaps(first, first + count - 1):
+            return accounting.touches(stream, first, count)
         reason = self._why_not(link, item, now_ns)
-        self._registry.changed_streams[stream.key] = stream
+        self._registry.changed_streams[id(stream)] = stream
         if reason:
             accounting.refuse(stream, first, count, reason)
             return reason
@@ -127,23 +136,14 @@ class Admission:
         session = self._registry.sessions.get(link.record.session)
         if session is None or session.state == "closed":
             return "closed"
-        key = (session.session, item.kind)
-        permit = self._permits.get(key)
+        permits = link.permits
+        permit = permits.get(item.kind)
         if permit is None or permit.until_ns <= now_ns or permit.version != self._permit_version():
-            permit = self._permits[key] = self._permit(session, item.kind, now_ns)
+            permit = permits[item.kind] = self._permit(session, item.kind, now_ns)
         if not permit.allowed:
             return permit.reason
         if session.state == "draining":
             limit_ns = self._registry.closed_at_ns(session)
             if link.clock.captured_after(kinds.KINDS[item.kind], item.samples, limit_ns, now_ns):
                 return "closed"
-        try:
-            frame.check_samples(item)
-        except WireError as error:
-            return error.code
         return ""
-
-    def forget(self, session: SessionId) -> None:
-        """Drop the answers that stood for a session that is over."""
-        for key in [key for key in self._permits if key[0] == session]:
-            del self._permits[key]

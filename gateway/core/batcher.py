@@ -15,9 +15,12 @@ from gateway.core.effects import AdmittedFrame, AdmittedPacket
 from gateway.core.observations import observe
 from gateway.core.part import ARRIVAL, PART_ID_BYTES, Observation, SealedPart, StreamTotals, build
 from gateway.core.records import Session, StreamRecord
+from gateway.errors import WireError
 from gateway.ids import SessionId, StreamKey
 from gateway.permit import Permit
 from gateway.tlog import merkle
+from gateway.wire import kinds
+from gateway.wire.frame import check_samples, samples_pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,10 @@ class Batcher:
         """Whether the batch has reached its size; nothing more should be admitted before it is sealed."""
         return self._bytes >= self._max_bytes
 
+    def holds(self, session: SessionId) -> bool:
+        """Whether something of a session waits for the seal."""
+        return session in self._sessions
+
     def due(self, now_ns: int) -> bool:
         """Whether to seal now."""
         return self._due_ns is not None and (now_ns >= self._due_ns or self.full)
@@ -92,7 +99,9 @@ class Batcher:
             gathered.packets.append(packet)
             for item in packet.frames:
                 self._bytes += len(item.data)
-            self._begin(now_ns, now_ms)
+            if self._due_ns is None:
+                # From its arrival, not from now: what waited in the queue during a commit has waited already.
+                self._begin(packet.arrived_ns, now_ms)
 
     def changed(self, streams: Iterable[StreamRecord], now_ns: int, now_ms: int) -> None:
         """Note streams whose sums changed: their session's next part tells them, even without frames."""
@@ -107,6 +116,10 @@ class Batcher:
             gathered.totals[stream.key] = stream
         self._begin(now_ns, now_ms)
         self._due_ns = now_ns
+
+    def expect(self, now_ns: int, now_ms: int) -> None:
+        """A cycle is due after the interval even without frames: somebody waits for a receipt."""
+        self._begin(now_ns, now_ms)
 
     def _begin(self, now_ns: int, now_ms: int) -> None:
         if self._due_ns is None:
@@ -149,7 +162,10 @@ class Batcher:
                         permits[item.frame.kind] = permit(session, item.frame.kind, now_ns)
             denied = {kind: answer.reason for kind, answer in permits.items() if not answer.allowed}
             if denied:
-                withdrawn += _withdraw(work.packets, denied)
+                withdrawn += _discard(work.packets, lambda item: denied.get(item.frame.kind, ""))  # noqa: B023
+            suspects = _suspects(work.packets)
+            if suspects:
+                withdrawn += _discard(work.packets, lambda item: _why_bad(item, suspects))  # noqa: B023
             part = _part(session, work, subject_key(session), random(PART_ID_BYTES), utc_offset_ns)
             parts.append((session_id, part))
             frames += part.core.counts[0]
@@ -161,14 +177,14 @@ class Batcher:
         return SealedBatch(parts, root, frames, samples, refused, withdrawn)
 
 
-def _withdraw(packets: list[AdmittedPacket], denied: dict[int, str]) -> Counter[str]:
-    """Discard the frames of kinds that lost their permit since their admission."""
+def _discard(packets: list[AdmittedPacket], why: Callable[[AdmittedFrame], str]) -> Counter[str]:
+    """Discard the frames for which `why` gives a reason: permit gone since the admission, or values that lie."""
     count: Counter[str] = Counter()
     for packet in packets:
         kept: list[AdmittedFrame] = []
         for item in packet.frames:
-            reason = denied.get(item.frame.kind)
-            if reason is None:
+            reason = why(item)
+            if not reason:
                 kept.append(item)
                 continue
             accounting.unstore(item.stream, item.count, reason)
@@ -178,13 +194,38 @@ def _withdraw(packets: list[AdmittedPacket], denied: dict[int, str]) -> Counter[
     return count
 
 
+def _suspects(packets: list[AdmittedPacket]) -> set[int]:
+    """Streams (by id) with a value that may be wrong: one vector test over all of a stream's samples."""
+    by_stream: dict[int, tuple[int, list[bytes]]] = {}
+    for packet in packets:
+        for item in packet.frames:
+            row = by_stream.get(id(item.stream))
+            if row is None:
+                row = by_stream[id(item.stream)] = (item.frame.kind, [])
+            row[1].append(item.frame.samples)
+    return {
+        stream
+        for stream, (kind, samples) in by_stream.items()
+        if not kinds.KINDS[kind].variable and not samples_pass(kind, b"".join(samples))
+    }
+
+
+def _why_bad(item: AdmittedFrame, suspects: set[int]) -> str:
+    if id(item.stream) in suspects:
+        try:
+            check_samples(item.frame)
+        except WireError as error:
+            return error.code
+    return ""
+
+
 def _part(
     session: Session, work: _Gathered, subject_key: bytes, part_id: bytes, utc_offset_ns: int
 ) -> SealedPart:
     arrivals = bytearray()
     leaves: list[bytes] = []
     refusals: Counter[str] = Counter()
-    by_stream: dict[StreamKey, tuple[StreamRecord, list[tuple[int, int]], list[bytes]]] = {}
+    by_stream: dict[int, tuple[StreamRecord, list[tuple[int, int]], list[bytes]]] = {}
     samples = 0
     pack = ARRIVAL.pack
     for packet in work.packets:
@@ -202,9 +243,9 @@ def _part(
             leaves.append(item.data)
             samples += item.count
             stream = item.stream
-            row = by_stream.get(stream.key)
+            row = by_stream.get(id(stream))
             if row is None:
-                row = by_stream[stream.key] = (stream, [], [])
+                row = by_stream[id(stream)] = (stream, [], [])
             row[1].append((item.frame.first_sample, item.count))
             row[2].append(item.frame.samples)
         for _, reason in packet.refused:

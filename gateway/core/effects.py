@@ -65,7 +65,7 @@ class Acknowledge:
 Effect = Send | Acknowledge
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every frame, and a frozen one costs a microsecond
 class AdmittedFrame:
     """A frame that may be stored.
 

@@ -67,6 +67,8 @@ class Intake:
         self.refused: Counter[str] = Counter()
         self.admitted: list[AdmittedPacket] = []
         self.tickets: list[object] = []
+        self.owed = False
+        """Whether a device waits for a receipt that no admitted frame brings about."""
         self._now_ns = 0
         self._now_ms = 0
         self._effects: list[Effect] = []
@@ -248,6 +250,8 @@ class Intake:
         if not record.established:
             record.established, record.hello, record.welcome = True, b"", b""
         body = link.up.crypt(seq, wire.body_of(arrival.packet))
+        if header.type in (wire.DATA, wire.BYE):
+            self.owed = True
         try:
             if header.type == wire.DATA:
                 data = frame.decode_data(body)
@@ -276,11 +280,13 @@ class Intake:
         """A copy of what is done is answered with its verdict; of what is only seen, not at all."""
         if header.type not in (wire.DATA, wire.BYE) or not link.copies.take(self._now_ns):
             return
-        verdict = link.record.done.get(header.seq)
-        if verdict is None:
+        run = link.record.done.run(header.seq)
+        if run is None:
             return
-        one = Ranges((header.seq, header.seq))
-        stored, refused = (one, {}) if verdict == STORED else (Ranges(), {verdict: one})
+        # All that shares its verdict, since a copy comes of a lost receipt, and that one named many packets.
+        first, last, verdict = run
+        told = Ranges((first, last))
+        stored, refused = (told, {}) if verdict == STORED else (Ranges(), {verdict: told})
         # To where the newest fresh packet came from, never to the copy's source: a replay must not draw packets.
         to = link.source if link.source is not None else source
         for body in receipts(0, b"", stored, refused, [], []):

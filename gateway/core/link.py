@@ -10,6 +10,7 @@ from gateway.core.ranges import MAX_RANGES, STORED, Ranges
 from gateway.core.rates import Bucket, Buckets
 from gateway.core.records import LinkRecord, StreamRecord
 from gateway.keys.link import DOWN, UP, LinkCipher, LinkKeys
+from gateway.permit import Permit
 from gateway.wire import packet as wire
 
 MAX_SEQ_JUMP: Final = 2**20  # VT1, "Delivery"
@@ -38,6 +39,7 @@ class Link:
         "newest",
         "packets_s",
         "pending",
+        "permits",
         "record",
         "refused_frames",
         "resets",
@@ -59,6 +61,7 @@ class Link:
         self.source: Source | None = None
         self.clock = LinkClock()
         self.streams: dict[int, StreamRecord] = {}
+        self.permits: dict[int, Permit] = {}
         # What this cycle will settle: packets on their way to the seal, or seq with a verdict.
         self.pending: list[AdmittedPacket | tuple[int, str]] = []
         self.refused_frames: list[tuple[int, int, str]] = []

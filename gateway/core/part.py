@@ -157,7 +157,7 @@ def parse_header(header: bytes) -> tuple[Core, bytes, bytes]:
     core_bytes, digest = header[:-32], header[-32:]
     try:
         core = _decode_core(core_bytes)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError("malformed", "not a part header") from error
     if core.format != FORMAT or _encode(core) != core_bytes or len(digest) != 32:
         raise WireError("not_canonical", "a part header that is not in its canonical form")
@@ -172,7 +172,7 @@ def parse_payload(plaintext: bytes) -> Payload:
     """
     try:
         payload = _decode_payload(plaintext)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError("malformed", "not a part payload") from error
     if payload.format != FORMAT or _encode(payload) != plaintext or len(payload.arrivals) % ARRIVAL.size:
         raise WireError("not_canonical", "a part payload that is not in its canonical form")

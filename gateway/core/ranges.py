@@ -166,6 +166,22 @@ class Verdicts:
         at = bisect_right(self.firsts, number) - 1
         return self.words[at] if at >= 0 and number <= self.lasts[at] else None
 
+    def run(self, number: int) -> tuple[int, int, str] | None:
+        """`(first, last, verdict)` of the range that holds a number, or None while it has no verdict."""
+        at = bisect_right(self.firsts, number) - 1
+        if at < 0 or number > self.lasts[at]:
+            return None
+        return self.firsts[at], self.lasts[at], self.words[at]
+
+    def around(self, number: int) -> tuple[int, int, str] | None:
+        """The range of one verdict that holds a number: `(first, last, verdict)`, or None while it has none."""
+        at = bisect_right(self.firsts, number) - 1
+        return (
+            (self.firsts[at], self.lasts[at], self.words[at])
+            if at >= 0 and number <= self.lasts[at]
+            else None
+        )
+
     def settle(self, first: int, last: int, word: str) -> None:
         """Give `first..last` a verdict; numbers that have one keep it."""
         firsts, lasts, words = self.firsts, self.lasts, self.words

@@ -20,6 +20,7 @@ from gateway.wire import control
 from gateway.wire import packet as wire
 
 DOWN_COUNTER_BITS: Final = 48
+MAX_LINKS_PER_DEVICE: Final = 256  # a week of pauses; a device that asks for more loses its oldest
 
 
 class Registry:
@@ -31,6 +32,7 @@ class Registry:
         clock_ns: the monotonic clock, for clock probes, whose reply must tell the time of its own send.
         boot: number of this start; the upper 16 bits of every downlink seq.
         device_packets_s: packets each second that one device may send.
+        max_links: links that are kept at once, of all devices.
     """
 
     def __init__(
@@ -40,12 +42,14 @@ class Registry:
         clock_ns: Callable[[], int],
         boot: int,
         device_packets_s: float = 4000,
+        max_links: int = 4096,
     ) -> None:
         self.names = names
         self.random = random
         self.clock_ns = clock_ns
         self._down = boot << DOWN_COUNTER_BITS
         self._device_packets_s = device_packets_s
+        self._max_links = max_links
         self._buckets: dict[int, Bucket] = {}
         self.devices: dict[DeviceId, Device] = {}
         self.pairings: list[Pairing] = []
@@ -58,7 +62,8 @@ class Registry:
         # What the next commit writes, and what may be said only after it.
         self.staged = Writes()
         self.touched: dict[int, Link] = {}
-        self.changed_streams: dict[StreamKey, StreamRecord] = {}
+        # By id(): streams live as long as their session, and the tuple that names one is slow to make.
+        self.changed_streams: dict[int, StreamRecord] = {}
         self.answers: list[Effect] = []
         self.urgent = False
         self.shed: Counter[str] = Counter()
@@ -159,6 +164,14 @@ class Registry:
         link = self._link(record)
         link.source = source
         self.touched[link.number] = link
+        kept = [other for other in self.links.values() if other.record.device == record.device]
+        if len(kept) > MAX_LINKS_PER_DEVICE:
+            # The one that matters least: ended before live, then the one that was silent for longest.
+            oldest = min(
+                kept, key=lambda other: (other.record.state == "live", other.record.fresh_ms, other.number)
+            )
+            self.end(oldest, "ended")
+            del self.links[oldest.number]
         return link
 
     def half_open(self, device: DeviceId) -> list[Link]:

@@ -26,6 +26,8 @@ from gateway.wire import kinds
 OBJECT_BYTES: Final = 16
 SESSION_ID_BYTES: Final = 16
 MAX_DEVICES: Final = 16
+ABOUT_DEVICE: Final = (kinds.CLOCK, kinds.INFO)
+"""Permitted in every session: they tell of the device, not of the person, and without them times mean nothing."""
 MAX_PURPOSE_BYTES: Final = 128
 
 
@@ -117,12 +119,13 @@ class Sessions:
         self.check(asked)
         registry = self._registry
         session_id = SessionId(registry.random(SESSION_ID_BYTES))
+        permitted = tuple(sorted({*asked.kinds, *ABOUT_DEVICE}))
         text: Body = {
             "session": b64u(session_id),
             "subject": asked.pseudonym,
             "devices": list(asked.devices),
             "purpose": asked.purpose,
-            "kinds": [kinds.KINDS[number].name for number in asked.kinds],
+            "kinds": [kinds.KINDS[number].name for number in permitted],
             "opened_ms": now_ms,
             "actor": asked.actor,
         }
@@ -133,7 +136,7 @@ class Sessions:
             subject=asked.subject,
             purpose=asked.purpose,
             devices=asked.devices,
-            kinds=asked.kinds,
+            kinds=permitted,
             state="open",
             opened_ms=now_ms,
         )
@@ -200,7 +203,7 @@ class Sessions:
         session.state = "closed"
         streams = self._registry.streams_of(session.session)
         self._batcher.end(session.session, streams, now_ns, now_ms)
-        self._registry.changed_streams.update({stream.key: stream for stream in streams})
+        self._registry.changed_streams.update({id(stream): stream for stream in streams})
         text: Body = {"session": b64u(session.session), "ended_ms": now_ms}
         self._entry(session, "close", self._commit(session.subject, text), now_ms)
         self._registry.urgent = True
@@ -208,12 +211,14 @@ class Sessions:
     def drop_closed(self) -> None:
         """Forget closed sessions and their streams; call it after the commit that closed them."""
         registry = self._registry
-        for session in [session for session in registry.sessions.values() if session.state == "closed"]:
+        closed = [session for session in registry.sessions.values() if session.state == "closed"]
+        for session in [session for session in closed if not self._batcher.holds(session.session)]:
             del registry.sessions[session.session]
             for key in [key for key in registry.streams if key[0] == session.session]:
                 del registry.streams[key]
             for link in registry.links_of(session.session):
                 link.streams.clear()
+                link.permits.clear()
             self._forget(session.session)
 
     def _entry(self, session: Session, event: SessionEvent, commit: bytes, now_ms: int) -> None:

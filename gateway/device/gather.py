@@ -185,34 +185,26 @@ class Gather:
         return ready + sum(frame.count for frame in self._open.values())
 
     def body(self, frames: list[Frame], floor: int) -> bytes:
-        """The body of DATA: the frames and as many totals as fit, those of its own streams always among them.
+        """The body of DATA: the frames, the totals of their streams, and that of one other stream in turn.
 
         Args:
             frames: as `add` or `flush` gave them.
             floor: lowest seq that the device holds.
         """
         totals = self.streams.totals
-        told = list(totals.items())
-        size = sum(frame_bytes(frame) for frame in frames)
-        size += LONG_ARRAY_BYTES * ((len(frames) > SHORT_ARRAY) + (len(told) > SHORT_ARRAY))
-        if size + sum(total_bytes(*row) for row in told) > self._room:
-            told = self._some_totals(frames, self._room - size)
-        return encode_data(Data(floor, told, frames))
-
-    def _some_totals(self, frames: list[Frame], room: int) -> list[tuple[int, int]]:
-        totals = self.streams.totals
-        streams = dict.fromkeys(frame.stream for frame in frames)
-        room -= sum(total_bytes(stream, totals[stream]) for stream in streams)
-        # The others take turns from packet to packet, so that each is told again soon.
-        others = [stream for stream in totals if stream not in streams]
-        for step in range(len(others)):
-            stream = others[(self._told + step) % len(others)]
-            room -= total_bytes(stream, totals[stream])
-            if room < 0:
-                self._told += step
-                break
-            streams[stream] = None
-        return [(stream, totals[stream]) for stream in streams]
+        told = {frame.stream: totals[frame.stream] for frame in frames}
+        # All totals in every packet would cost more than the frames of small packets; in turn, each is told again
+        # within as many packets as there are streams, and BYE tells them all.
+        others = [stream for stream in totals if stream not in told]
+        if others:
+            other = others[self._told % len(others)]
+            size = sum(frame_bytes(frame) for frame in frames) + LONG_ARRAY_BYTES * (len(frames) > SHORT_ARRAY)
+            size += LONG_ARRAY_BYTES * (len(told) >= SHORT_ARRAY)
+            size += sum(total_bytes(*row) for row in told.items()) + total_bytes(other, totals[other])
+            if size <= self._room:
+                told[other] = totals[other]
+                self._told += 1
+        return encode_data(Data(floor, list(told.items()), frames))
 
     def _check(self, stream: int, kind: int, samples: bytes, count: int) -> int:
         """Check what a caller gave, and tell the size of one record."""

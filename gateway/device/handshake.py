@@ -106,9 +106,10 @@ def open_welcome(packet: bytes, header: wire.Header, k_hs: bytes, pending: Hands
     if header.seq != pending.seq or welcome.nonce_d != pending.nonce_d:
         raise WireError("not_mine", "a WELCOME for another HELLO")
     # Whoever takes versions out of a HELLO on its way is seen here, since the tag covers the echo.
-    if tuple(welcome.offered) != pending.versions or welcome.version not in pending.versions:
+    refused = welcome.state == control.REFUSED  # then no version was chosen, perhaps because none suits
+    if tuple(welcome.offered) != pending.versions or not (refused or welcome.version in pending.versions):
         raise WireError("downgrade", "a WELCOME that names other versions than were offered")
-    if welcome.state == control.REFUSED:
+    if refused:
         return welcome
     if (
         not welcome.link

@@ -29,9 +29,6 @@ BEHIND_STEP_S: Final = 5  # how finely `Changed` tells it, so that a display is 
 MAX_SESSIONS: Final = (
     16  # whose sample numbers are remembered; more sessions in one run of an app are not expected
 )
-# Kinds about the device itself; all others wait for the session's permit, so that nothing leaves the headset that
-# the patient did not allow (WELCOME's `kinds`).
-ALWAYS_PERMITTED: Final = frozenset((kinds.CLOCK, kinds.INFO))
 
 
 class Device:
@@ -305,7 +302,8 @@ class Device:
         if not link.recording:
             return
         self._recording = link
-        self._permitted = frozenset(welcome.kinds) | ALWAYS_PERMITTED
+        # Nothing leaves the headset that the session does not permit: it would be refused, and should not travel.
+        self._permitted = frozenset(welcome.kinds)
         self._gather.enter(link.session)
 
     def _end(self, reason: str, now_ns: int, out: list[ev.Effect]) -> None:

@@ -121,6 +121,9 @@ class ControlServer:
             error: VestibuleError = LocalError("request", "a request is one JSON object on one line")
         except VestibuleError as known:
             error = known
+        except Exception:
+            # A bug of ours: the caller learns that, and nothing else; the daemon goes on.
+            error = LocalError("internal", "the daemon failed to answer this", "Please report it as a bug.")
         return {
             "ok": False,
             "error": {

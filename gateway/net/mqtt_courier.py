@@ -14,7 +14,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from gateway.errors import Unreachable
-from gateway.net.mqtt_line import BrokerSettings, Line
+from gateway.net.mqtt_line import Line
+from gateway.net.mqtt_settings import BrokerSettings
 
 LINK_KEEP_S: Final = (
     604_800  # VT1, "Handshake and links": what the broker holds is of use as long as links are kept
@@ -124,10 +125,9 @@ class Courier:
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._ended.set()
-        self._confirmed_one = asyncio.Event()
+        self._news = asyncio.Event()
         self.outbox = Outbox()
-        self.refused = 0
-        """Published packets that the broker refused."""
+        self._refused = 0
         self.why = ""
         """Why there is no connection; empty while there is one."""
 
@@ -135,6 +135,11 @@ class Courier:
     def connected(self) -> bool:
         """Whether the broker has accepted us and our subscriptions."""
         return self._state is True
+
+    @property
+    def refused(self) -> int:
+        """Published packets that the broker refused: its access rules or a quota."""
+        return self._refused + (self._line.refused if self._line is not None else 0)
 
     def send(self, topic: str, packet: bytes) -> None:
         """Publish with QoS 1, now or when the broker is there."""
@@ -145,6 +150,13 @@ class Courier:
         """End the connection and make another."""
         if self._line is not None:
             self._line.drop(why)
+
+    def read(self, on: bool) -> None:
+        """Take what the broker sends, or leave it in the socket."""
+        if self._line is not None and on:
+            self._line.may_read.set()
+        elif self._line is not None:
+            self._line.may_read.clear()
 
     async def run(self) -> None:
         """Connect, and again with growing pauses, until `stop`."""
@@ -186,7 +198,7 @@ class Courier:
             finally:
                 self._line = None
                 self.why = line.why
-                self.refused += line.refused
+                self._refused += line.refused
                 self.outbox.lost()
                 self._on_end()
                 self._tell(False)
@@ -194,6 +206,7 @@ class Courier:
     def _tell(self, state: bool) -> None:
         if self._state is not state:
             self._state = state
+            self._news.set()
             self._on_state(state)
 
     def _flush(self) -> None:
@@ -203,15 +216,15 @@ class Courier:
     def _confirmed(self, number: int) -> None:
         self.outbox.confirmed(number)
         self._flush()
-        self._confirmed_one.set()
+        self._news.set()
 
     async def sent(self) -> None:
         """Until the broker has everything, or `SETTLE_S` are over, or there is no connection."""
         try:
             async with asyncio.timeout(SETTLE_S):
                 while len(self.outbox) and self.connected:
-                    self._confirmed_one.clear()
-                    await self._confirmed_one.wait()
+                    self._news.clear()
+                    await self._news.wait()
         except TimeoutError:
             pass
 

@@ -11,7 +11,7 @@ from typing import Final
 from gateway.device.events import Send
 from gateway.net import mqtt_topics as topics
 from gateway.net.mqtt_courier import LINK_KEEP_S, Courier
-from gateway.net.mqtt_line import BrokerSettings
+from gateway.net.mqtt_settings import BrokerSettings
 from gateway.wire.packet import MAX_MQTT_BYTES
 
 SUCCESS: Final = 0x00
@@ -87,7 +87,11 @@ class DeviceClient:
         """Connect and stay connected until `stop`."""
         await self._courier.run()
 
+    async def sent(self) -> None:
+        """Until the broker has everything, or some seconds are over, or it is gone."""
+        await self._courier.sent()
+
     async def stop(self) -> None:
         """Let the broker take what was sent, and disconnect; it keeps the answers that are still to come."""
-        await self._courier.sent()
+        await self.sent()
         await self._courier.stop()

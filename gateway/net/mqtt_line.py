@@ -7,8 +7,10 @@ gmqtt's own reconnects, its store of unconfirmed packets and its log are not use
   connection has a client of its own, and what is written to a closed one is dropped.
 * Its `publish` cannot be waited for. The store is a public argument, so `_Confirmed` stands in its place and tells
   when the broker has confirmed a packet.
-* It ignores the reason code of a PUBACK, so a packet that the broker's ACL refused would look delivered. `_count_refused`
-  is the one place that reaches into it.
+* It ignores the reason code of a PUBACK, so a packet that the broker's ACL refused would look delivered.
+* It takes whatever the broker sends. `_gate_reads` lets it stand in the socket.
+
+`_count_refused`, `_gate_reads` and the end of `close` are the places that reach into gmqtt.
 """
 
 from __future__ import annotations
@@ -17,13 +19,13 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gmqtt import Client, Subscription
 from gmqtt.mqtt.handler import MQTTConnectError
 
 from gateway.errors import Unreachable
+from gateway.net.mqtt_settings import BrokerSettings
 from gateway.wire.packet import MAX_MQTT_BYTES
 
 CONNECT_S: Final = 10.0  # TCP, TLS, CONNACK and SUBACK together
@@ -31,32 +33,11 @@ CLOSE_S: Final = 2.0  # for DISCONNECT and TLS's goodbye; then the socket is cut
 GRACE_S: Final = 0.25  # a refusal and the end of the connection come together; the refusal says more
 MAX_PACKET_BYTES: Final = MAX_MQTT_BYTES + 4096  # topic and properties; the same as in configs/mosquitto.conf
 FAILED: Final = 0x80  # MQTT 5 reason codes from here on are errors (section 2.4)
-SERVER_SHUTTING_DOWN: Final = 0x8B
+ENDED_BY_BROKER: Final = {0x8B: "shutdown", 0x8E: "taken_over"}  # reason codes of its DISCONNECT
 NO_RECONNECT: Final = -2  # -1 is gmqtt's "for ever", and 0 still reconnects once
 
 # gmqtt writes topics, addresses and whole packets into Python's log; nothing of that may stand in ours.
 logging.getLogger("gmqtt").setLevel(logging.CRITICAL + 1)
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerSettings:
-    """Where the broker is, and how to be known there.
-
-    Args:
-        host, port: the broker's address.
-        tls: context of its TLS; None for none.
-        username, password: the user there; an empty name sends neither.
-        receive_maximum: packets the broker may have on the way to us, 1..65535.
-        keep_alive_s: silence after which a ping is due, in seconds; twice this, and the connection counts as dead.
-    """
-
-    host: str
-    port: int
-    tls: ssl.SSLContext | None
-    username: str
-    password: str = field(repr=False)
-    receive_maximum: int = 4096
-    keep_alive_s: int = 30
 
 
 class _Confirmed:
@@ -74,14 +55,9 @@ class _Confirmed:
     def remove_message_by_mid(self, number: int) -> None:
         self._confirmed(number)
 
-    async def wait_empty(self) -> None:
-        return
+    async def wait_empty(self) -> None: ...
 
-    def get_all(self) -> list[tuple[int, bytes]]:
-        return []
-
-    def clear(self) -> None:
-        return
+    def clear(self) -> None: ...
 
 
 class Line:
@@ -109,7 +85,11 @@ class Line:
         self._granted: asyncio.Queue[Sequence[int]] = asyncio.Queue()
         self.lost = asyncio.Event()
         self.why = ""
-        """Why it ended: `network`, `timeout`, `shutdown`, `tls`, `not_authorized`, `refused`, `not_subscribed`, ..."""
+        """Why it ended: `network`, `timeout`, `tls`, `not_authorized` (user, password), `refused`, `not_subscribed`,
+        `shutdown` (of the broker), `taken_over` (by another of our name), `stopped` or `closed` (by us)."""
+        self.may_read = asyncio.Event()
+        """Cleared, it leaves what the broker sends in the socket, until the broker can send no more."""
+        self.may_read.set()
         self.refused = 0
         """Published packets that the broker refused (its ACL, a quota)."""
         self._client: Any = Client(
@@ -139,6 +119,18 @@ class Line:
 
         handler._handle_puback_packet = confirm_and_count
 
+    def _gate_reads(self) -> None:
+        protocol = self._client._connection._protocol
+        read = protocol.read
+
+        # Not `pause_reading` of the transport: asyncio's StreamReader in gmqtt resumes that by its own lights.
+        async def read_when_allowed(most: int) -> bytes:
+            await self.may_read.wait()
+            data: bytes = await read(most)
+            return data
+
+        protocol.read = read_when_allowed
+
     # ---- what gmqtt calls ---------------------------------------------------------------------------------------
 
     async def _message(
@@ -148,8 +140,8 @@ class Line:
         return await self._on_packet(topic if isinstance(topic, str) else "", bytes(payload), qos)
 
     def _disconnected(self, client: Any, data: Any, error: Any = None) -> None:
-        shutdown = isinstance(data, bytes) and data[:1] == bytes([SERVER_SHUTTING_DOWN])
-        self.drop("shutdown" if shutdown else "network")
+        code = data[0] if isinstance(data, bytes) and data else 0
+        self.drop(ENDED_BY_BROKER.get(code, "network"))
 
     def _subscribed(self, client: Any, number: int, granted: Sequence[int], properties: Any) -> None:
         self._granted.put_nowait(granted)
@@ -176,13 +168,14 @@ class Line:
                         keepalive=settings.keep_alive_s,
                     )
                 )
+                self._gate_reads()
                 for choices in filters:
                     await self._subscribe(choices)
         except TimeoutError as error:
             raise self._failed("timeout") from error
         except ssl.SSLError as error:
             raise self._failed("tls") from error
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter of a host name that cannot be one
             raise self._failed("network") from error
         except MQTTConnectError as error:
             known = error._code in (0x86, 0x87)
@@ -212,6 +205,8 @@ class Line:
         raise self._failed("not_subscribed")
 
     def _failed(self, why: str) -> Unreachable:
+        # The end of the connection is told first; why the broker ended it says more.
+        self.why = why if self.why == "network" else self.why
         self.drop(why)
         return Unreachable(
             "broker",

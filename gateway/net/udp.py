@@ -1,7 +1,10 @@
 """Hop 1, arrive: datagrams into the queue, and answers out. One socket, drained at each wake-up.
 
-`add_reader` and `recvfrom` instead of a `DatagramProtocol`: asyncio allocates 256 KiB for each datagram, which costs
-two to three times the CPU. Kernel drops are read from `/proc/net/udp`, so that the sum of what was sent closes.
+The kernel stamps each datagram (`SO_TIMESTAMPNS`), so that its arrival is known to the microsecond however late it is
+read: clock probes stay exact while a batch is sealed, and datagrams can be read in slabs. While they come, the socket
+is looked at every few milliseconds instead of waking for each one, which halves the CPU of a busy gateway; when nothing
+came for a while, the loop waits for the next one again. Kernel drops are read from `/proc/net/udp`, so that the sum of
+what was sent closes.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +22,15 @@ from gateway.core.effects import Arrival, MqttSource, Send
 from gateway.errors import LocalError
 from gateway.wire.packet import MAX_DATAGRAM_BYTES
 
-DRAIN: Final = 64  # datagrams a wake-up; then the loop gets its turn
+DRAIN: Final = 512  # datagrams a look; then the loop gets its turn
+LOOK_S: Final = 0.02  # between looks while datagrams come: fifty a look in a busy clinic, whose code then stays in the caches
+QUIET_LOOKS: Final = 6  # looks without a datagram after which the loop waits for the next one
+SO_TIMESTAMPNS: Final = 35  # Linux; Python's socket module does not name it
+MAX_DELAY_NS: Final = 2_000_000_000  # a stamp that is older says that the wall clock was set; then now is the truth
 _PROC_NET_UDP: Final = Path("/proc/net/udp")
 _PROC_NET_UDP6: Final = Path("/proc/net/udp6")
+_TIMESPEC: Final = struct.Struct("qq")
+_ANCILLARY_BYTES: Final = socket.CMSG_SPACE(_TIMESPEC.size)
 
 
 class UdpEdge:
@@ -30,11 +40,11 @@ class UdpEdge:
         host: address to bind.
         port: 0 takes a free one.
         receive_buffer_bytes: asked of the kernel; `buffer_bytes` tells what it gave.
-        arrive: takes each arrival; must not wait.
+        arrive: takes a slab of arrivals; must not wait.
     """
 
     def __init__(
-        self, host: str, port: int, receive_buffer_bytes: int, arrive: Callable[[Arrival], None]
+        self, host: str, port: int, receive_buffer_bytes: int, arrive: Callable[[list[Arrival]], None]
     ) -> None:
         self._arrive = arrive
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -42,6 +52,7 @@ class UdpEdge:
         try:
             self._socket.setblocking(False)
             self._set_buffer(receive_buffer_bytes)
+            self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
             self._socket.bind((host, port))
         except OSError as error:
             self._socket.close()
@@ -54,6 +65,8 @@ class UdpEdge:
         self.buffer_bytes = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         self.received = 0
         self.unsent = 0
+        self._quiet = 0
+        self._timer: asyncio.TimerHandle | None = None
         self._inode = str(self._inode_of())
         self._drops_at_start = self._kernel_drops()
 
@@ -67,36 +80,67 @@ class UdpEdge:
 
     def start(self) -> None:
         """Begin to receive, in the running loop."""
-        asyncio.get_running_loop().add_reader(self._socket.fileno(), self._readable)
+        asyncio.get_running_loop().add_reader(self._socket.fileno(), self._woken)
 
     def stop(self) -> None:
         """Stop receiving; answers can still be sent. What the kernel holds already is still taken."""
         asyncio.get_running_loop().remove_reader(self._socket.fileno())
-        for _ in range(1024):
-            before = self.received
-            self._readable()
-            if self.received == before:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for _ in range(64):
+            if not self._drain():
                 return
+
+    def _woken(self) -> None:
+        """The first datagram after a quiet time: from now on, look instead of being woken."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._socket.fileno())
+        self._quiet = 0
+        self._drain()
+        self._timer = loop.call_later(LOOK_S, self._look)
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._drain():
+            self._quiet = 0
+        else:
+            self._quiet += 1
+        if self._quiet < QUIET_LOOKS:
+            self._timer = loop.call_later(LOOK_S, self._look)
+        else:
+            self._timer = None
+            loop.add_reader(self._socket.fileno(), self._woken)
 
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
 
-    def _readable(self) -> None:
-        receive, arrive, clock_ns = self._socket.recvfrom, self._arrive, time.monotonic_ns
-        taken = 0
+    def _drain(self) -> int:
+        """Take what is there; returns how many datagrams that were."""
+        receive, unpack = self._socket.recvmsg, _TIMESPEC.unpack_from
+        slab: list[Arrival] = []
+        now_ns, wall_ns = time.monotonic_ns(), time.time_ns()
         try:
             for _ in range(DRAIN):
                 # One byte more than allowed: an oversize datagram shows as such, whatever its length.
-                packet, address = receive(MAX_DATAGRAM_BYTES + 1)
-                taken += 1
-                arrive(Arrival(packet, address, clock_ns()))
+                packet, ancillary, _, address = receive(MAX_DATAGRAM_BYTES + 1, _ANCILLARY_BYTES)
+                arrived_ns = now_ns
+                if ancillary:
+                    seconds, nanoseconds = unpack(ancillary[0][2])
+                    delay_ns = wall_ns - seconds * 1_000_000_000 - nanoseconds
+                    if 0 < delay_ns < MAX_DELAY_NS:
+                        arrived_ns -= delay_ns
+                slab.append(Arrival(packet, address, arrived_ns))
         except (BlockingIOError, InterruptedError):
             pass
         except OSError:
             # An ICMP error of an earlier answer; it says nothing about what arrives.
             pass
-        self.received += taken
+        if slab:
+            self.received += len(slab)
+            self._arrive(slab)
+        return len(slab)
 
     def send(self, effect: Send) -> None:
         """Send an answer; a full send buffer drops it, as a network would: the device asks again."""

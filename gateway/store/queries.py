@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from gateway.core.records import BatchRow, PartRow, Session, StreamRecord, Text
-from gateway.store.records import Row, batch_of, part_of, session_of, stream_of, text_of
+from gateway.store.records import Row, batch_of, link_owner_of, part_of, session_of, stream_of, text_of
 from gateway.store.vault import RECORD_BYTES, SEGMENT_HEADER_BYTES
 
 T_co = TypeVar("T_co", covariant=True)
@@ -97,6 +97,7 @@ ALL_STREAMS: Query[StreamRecord] = Query(
 )
 TEXT: Query[Text] = Query('SELECT * FROM texts WHERE "commit" = ?', text_of)
 TEXTS_OF: Query[Text] = Query('SELECT * FROM texts WHERE subject = ? ORDER BY "commit"', text_of)
+LINK_OWNERS = Query("SELECT link, session, device, run FROM links", link_owner_of)
 NEXT_LINK = Query("SELECT coalesce(max(link), 0) + 1 FROM links", _first_int)
 NEXT_DEVICE = Query("SELECT coalesce(max(device), 0) + 1 FROM devices", _first_int)
 NEXT_BATCH = Query("SELECT coalesce(max(batch), 0) + 1 FROM batches", _first_int)

@@ -229,6 +229,12 @@ def link_of(row: Row, secrets: Secrets) -> LinkRecord:
     )
 
 
+def link_owner_of(row: Row) -> tuple[int, tuple[SessionId, DeviceId, RunId]]:
+    """Number of a link, and what it belongs to; needs no key."""
+    number, session, device, run = row
+    return int(number), (SessionId(session), DeviceId(device), RunId(_unsigned(run)))
+
+
 def _stream_row(stream: StreamRecord) -> Row:
     return (
         stream.session,
@@ -347,7 +353,7 @@ def _counter_out(number: int | None) -> int:
 def _decode(data: bytes, kind: type[_T]) -> _T:
     try:
         return msgspec.msgpack.decode(data, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Damage(
             "row", f"a row of the database does not decode as {kind}", "Run `vestibule fsck`."
         ) from error

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Final, TypeVar
 
 from gateway.core.records import BatchRow, PartRow, Session, StreamRecord, Text
 from gateway.errors import Damage, StoreRefused
+from gateway.ids import DeviceId, RunId, SessionId
 from gateway.store import queries, schema
 from gateway.store.db import sqlite_error
 from gateway.store.queries import Head, Query
-from gateway.store.records import entries_in_order
+from gateway.store.records import Row, entries_in_order
 
 T = TypeVar("T")
 
@@ -57,6 +59,8 @@ class Snapshot:
                 raise
         except sqlite3.Error as error:
             raise sqlite_error(error, "the database cannot be read") from error
+        except UnicodeDecodeError as error:
+            raise _damaged() from error
 
     def close(self) -> None:
         """Let go of the view."""
@@ -149,6 +153,10 @@ class Snapshot:
         """The sealed text behind a commitment."""
         return self._one(queries.TEXT, commit)
 
+    def link_owners(self) -> dict[int, tuple[SessionId, DeviceId, RunId]]:
+        """Number of each link -> the session, device and run that it belongs to."""
+        return dict(self._each(queries.LINK_OWNERS))
+
     def vault_tail(self) -> tuple[int, int]:
         """(segment, offset) behind the last part that a row names."""
         return self._one(queries.VAULT_TAIL) or queries.EMPTY_TAIL
@@ -178,6 +186,14 @@ class Snapshot:
         found = self._each(Query("PRAGMA integrity_check(100)", lambda row: str(row[0])))
         return [line for line in found if line != "ok"]
 
+    def odd_schema(self) -> list[str]:
+        """Names of tables, indexes and triggers that are not defined as this release defines them; empty if none."""
+        with closing(sqlite3.connect(":memory:")) as fresh:
+            fresh.executescript(schema.TABLES)
+            expected = set(map(_definition, fresh.execute(_DEFINITIONS.sql)))
+        odd = expected ^ set(self._each(_DEFINITIONS))
+        return sorted({name for _, name, _ in odd})
+
     def _one(self, query: Query[T], *args: object) -> T | None:
         return next(self._each(query, *args), None)
 
@@ -188,3 +204,18 @@ class Snapshot:
                 yield from map(query.decode, rows)
         except sqlite3.Error as error:
             raise sqlite_error(error, "the database cannot be read") from error
+        except UnicodeDecodeError as error:
+            raise _damaged() from error
+
+
+def _definition(row: Row) -> tuple[str, str, str]:
+    kind, name, sql = row
+    return str(kind), str(name), " ".join(str(sql).split())
+
+
+_DEFINITIONS: Final = Query("SELECT type, name, sql FROM sqlite_schema", _definition)
+
+
+def _damaged() -> Damage:
+    # What SQLite says about a damaged schema quotes it, and Python cannot decode that.
+    return Damage("database", "the database cannot be read: the file is damaged", "Run `vestibule fsck`.")

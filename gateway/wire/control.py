@@ -6,6 +6,7 @@ then that encoding again gives the same bytes; they raise only `WireError`.
 
 from __future__ import annotations
 
+import math
 from typing import Final, TypeVar
 
 import msgspec
@@ -16,6 +17,7 @@ from gateway.ids import U32_MAX, U64_MAX
 NONCE_BYTES: Final = 16
 MAX_NAME_BYTES: Final = 64  # a device's own name at pairing
 MAX_TOPIC_NAME_BYTES: Final = 32  # home and gateway names stand in MQTT topics
+_TOPIC_ALPHABET: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 MAX_LINKS: Final = 24  # links that HELLO may list: as many fit HELLO_BYTES, and WELCOME's answer too
 MAX_VERSIONS: Final = 8
 VERSION: Final = 1
@@ -207,7 +209,7 @@ def _in_range(body: _Body) -> bool:
             return (
                 len(body.nonce_d) == len(body.nonce_g) == NONCE_BYTES
                 and 0 < body.device <= U32_MAX
-                and 0 < len(body.home.encode()) <= MAX_TOPIC_NAME_BYTES
+                and is_topic_name(body.home)
             )
         case Hello():
             return (
@@ -216,6 +218,7 @@ def _in_range(body: _Body) -> bool:
                 and len(body.nonce_d) == NONCE_BYTES
                 and 0 < len(body.versions) <= MAX_VERSIONS
                 and all(0 < version < 256 for version in body.versions)
+                and body.versions == sorted(set(body.versions))
                 and len(body.links) <= MAX_LINKS
                 and all(0 < link <= U32_MAX for link in body.links)
             )
@@ -227,25 +230,34 @@ def _in_range(body: _Body) -> bool:
                 and len(body.session) in (0, 16)
                 and 0 <= body.link <= U32_MAX
                 and len(body.kept) <= MAX_LINKS
+                and is_topic_name(body.gateway)
             )
         case Command():
-            return body.verb in COMMANDS
+            return body.verb in COMMANDS and all(
+                not isinstance(arg, float) or math.isfinite(arg) for arg in body.args
+            )
         case Answer():
             return all(0 <= seq <= U64_MAX and result in RESULTS for seq, result in body.commands)
         case Reset():
             return len(body.tag) == 16 and 0 <= body.seq <= U64_MAX and body.reason in RESET_REASONS
         case Receipt():
-            return all(_is_ranges(ranges) for _, _, ranges in body.stored) and all(
-                _is_ranges(ranges) for _, ranges in body.refused
-            )
+            return all(
+                len(root) in (0, 32) and _is_ranges(ranges) for _, root, ranges in body.stored
+            ) and all(_is_ranges(ranges) for _, ranges in body.refused)
         case _:
             return True
+
+
+def is_topic_name(name: str) -> bool:
+    """Whether a name may stand in an MQTT topic: 1 to 32 of `a-z`, `0-9` and `-`."""
+    return 0 < len(name) <= MAX_TOPIC_NAME_BYTES and not set(name) - _TOPIC_ALPHABET
 
 
 def _is_ranges(ranges: list[int]) -> bool:
     """Pairs of first and last, ascending and apart."""
     return (
         len(ranges) % 2 == 0
+        and (not ranges or ranges[0] >= 0)
         and all(a <= b for a, b in zip(ranges[::2], ranges[1::2], strict=True))
         and all(b < a for b, a in zip(ranges[1::2], ranges[2::2], strict=False))
     )

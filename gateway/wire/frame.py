@@ -7,7 +7,8 @@ where a bit says valid) is checked by `check_samples`.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Annotated, Final
 
 import msgspec
 import numpy as np
@@ -23,6 +24,12 @@ MAX_SAMPLES: Final = 4096  # 16 KiB of the smallest record is fewer
 SAMPLE_NUMBER_MAX: Final = 2**53 - 1  # so that totals stay exact in JSON
 
 
+_Stream = Annotated[int, msgspec.Meta(ge=0, le=U16_MAX)]
+_Number = Annotated[int, msgspec.Meta(ge=0, le=SAMPLE_NUMBER_MAX)]
+_Natural = Annotated[int, msgspec.Meta(ge=0)]
+_Totals = Annotated[list[tuple[_Stream, _Number]], msgspec.Meta(max_length=MAX_TOTALS)]
+
+
 class Frame(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """1..N samples of one stream, as a device sent them.
 
@@ -33,9 +40,9 @@ class Frame(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
         samples: the records, little-endian, one after another.
     """
 
-    stream: int
-    kind: int
-    first_sample: int
+    stream: _Stream
+    kind: _Natural
+    first_sample: _Number
     samples: bytes
 
 
@@ -48,9 +55,9 @@ class Data(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
         frames: the frames.
     """
 
-    floor: int
-    totals: list[tuple[int, int]]
-    frames: list[Frame]
+    floor: _Natural
+    totals: _Totals
+    frames: Annotated[list[Frame], msgspec.Meta(max_length=MAX_FRAMES)]
 
 
 class Bye(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -62,12 +69,16 @@ class Bye(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
         reason: why the link ends: `end`, `pause`, `sleep`, `stop`, `error`.
     """
 
-    floor: int
-    totals: list[tuple[int, int]]
+    floor: _Natural
+    totals: _Totals
     reason: str
 
 
 BYE_REASONS: Final = frozenset(("end", "pause", "sleep", "stop", "error"))
+
+_RECORD_BYTES: Final = {kind.number: kind.sample_bytes for kind in kinds.KINDS.values() if not kind.variable}
+
+_NOT_DECODED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_data = msgspec.msgpack.Decoder(Data).decode
@@ -84,15 +95,14 @@ def decode_frame(data: bytes) -> Frame:
     """Parse one frame.
 
     Raises:
-        WireError: `malformed` or `not_canonical`.
+        WireError: `malformed`, `not_canonical`, `numbers`.
     """
     try:
         frame = _decode_frame(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError("malformed", "not a frame") from error
+    except _NOT_DECODED as error:
+        raise _why(_loose_frame, data, "frame") from error
     if _encode(frame) != data:
         raise WireError("not_canonical", "the frame is not in its canonical form")
-    _check_frame_numbers(frame)
     return frame
 
 
@@ -109,16 +119,11 @@ def decode_data(body: bytes) -> Data:
     """
     try:
         data = _decode_data(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError("malformed", "not a DATA body") from error
+    except _NOT_DECODED as error:
+        raise _why(_loose_data, body, "DATA body") from error
     if _encode(data) != body:
         raise WireError("not_canonical", "the DATA body is not in its canonical form")
-    frames = data.frames
-    if len(frames) > MAX_FRAMES:
-        raise WireError("too_many", f"{len(frames)} frames in one packet; at most {MAX_FRAMES}")
-    for frame in frames:
-        _check_frame_numbers(frame)
-    _check_totals(data.floor, data.totals)
+    _check_named_once(data.totals)
     return data
 
 
@@ -135,31 +140,39 @@ def decode_bye(body: bytes) -> Bye:
     """
     try:
         bye = _decode_bye(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError("malformed", "not a BYE body") from error
+    except _NOT_DECODED as error:
+        raise _why(_loose_bye, body, "BYE body") from error
     if _encode(bye) != body:
         raise WireError("not_canonical", "the BYE body is not in its canonical form")
     if bye.reason not in BYE_REASONS:
         raise WireError("malformed", "unknown reason of BYE")
-    _check_totals(bye.floor, bye.totals)
+    _check_named_once(bye.totals)
     return bye
 
 
-def _check_frame_numbers(frame: Frame) -> None:
-    if not (
-        0 <= frame.stream <= U16_MAX and 0 <= frame.first_sample <= SAMPLE_NUMBER_MAX and frame.kind >= 0
-    ):
-        raise WireError("numbers", "a stream, kind or sample number out of range")
+def _check_named_once(totals: list[tuple[int, int]]) -> None:
+    if len(totals) > 1 and len({stream for stream, _ in totals}) != len(totals):
+        raise WireError("numbers", "totals that name a stream twice")
 
 
-def _check_totals(floor: int, totals: list[tuple[int, int]]) -> None:
-    if len(totals) > MAX_TOTALS:
-        raise WireError("too_many", f"totals of {len(totals)} streams; at most {MAX_TOTALS}")
-    if floor < 0:
-        raise WireError("numbers", "a negative floor")
-    for stream, total in totals:
-        if not (0 <= stream <= U16_MAX and 0 <= total <= SAMPLE_NUMBER_MAX):
-            raise WireError("numbers", "a stream number or total out of range")
+# The decoders above check ranges on the way. What they refuse is decoded once more without ranges, to tell why.
+_LooseRow = tuple[int, int]
+_LooseFrame = tuple[int, int, int, bytes]
+_loose_frame = msgspec.msgpack.Decoder(_LooseFrame).decode
+_loose_data = msgspec.msgpack.Decoder(tuple[int, list[_LooseRow], list[_LooseFrame]]).decode
+_loose_bye = msgspec.msgpack.Decoder(tuple[int, list[_LooseRow], str]).decode
+
+
+def _why(decode: Callable[[bytes], tuple[object, ...]], body: bytes, what: str) -> WireError:
+    try:
+        loose = decode(body)
+    except _NOT_DECODED:
+        return WireError("malformed", f"not a {what}")
+    if _encode(loose) != body:
+        return WireError("not_canonical", f"the {what} is not in its canonical form")
+    if any(isinstance(part, list) and len(part) > MAX_FRAMES for part in loose):
+        return WireError("too_many", f"a {what} with more than {MAX_FRAMES} frames or totals")
+    return WireError("numbers", f"a {what} with a number out of its range")
 
 
 def sample_count(frame: Frame) -> int:
@@ -171,18 +184,17 @@ def sample_count(frame: Frame) -> int:
     Raises:
         WireError: `kind` for an unknown kind, `sample_size` when the bytes are not whole records (or none).
     """
-    kind = kinds.KINDS.get(frame.kind)
-    if kind is None:
-        raise WireError("kind", f"unknown kind {frame.kind}")
+    record = _RECORD_BYTES.get(frame.kind)
     size = len(frame.samples)
-    if kind.variable:
+    if record is None:
+        kind = kinds.KINDS.get(frame.kind)
+        if kind is None:
+            raise WireError("kind", f"unknown kind {frame.kind}")
         _check_variable(kind, frame.samples)
         return 1
-    count, rest = divmod(size, kind.dtype.itemsize)
-    if rest or not count or count > MAX_SAMPLES:
-        raise WireError(
-            "sample_size", f"{size} bytes are not 1..{MAX_SAMPLES} records of {kind.sample_bytes} bytes"
-        )
+    count = size // record
+    if count * record != size or not 0 < count <= MAX_SAMPLES:
+        raise WireError("sample_size", f"{size} bytes are not 1..{MAX_SAMPLES} records of {record} bytes")
     return count
 
 
@@ -211,8 +223,6 @@ def _check_variable(kind: kinds.Kind, samples: bytes) -> None:
 def check_samples(frame: Frame) -> None:
     """Refuse a NaN or infinity where a bit says that the value is valid, and a face of another schema.
 
-    One vector test over the record's floats finds whether there is any at all; only then are the bits looked at.
-
     Args:
         frame: one whose `sample_count` passed.
 
@@ -220,26 +230,42 @@ def check_samples(frame: Frame) -> None:
         WireError: `not_finite`, `schema`.
     """
     kind = kinds.KINDS[frame.kind]
-    if kind.variable:
+    if kind.variable or samples_pass(frame.kind, frame.samples):
         return
     samples = np.frombuffer(frame.samples, kind.dtype)
-    if kind.schema and not bool(
-        ((samples["schema"] == kind.schema) & (samples["count"] == samples["weights"].shape[1])).all()
-    ):
+    if kind.schema and not _schema_fits(kind, samples):
         raise WireError("schema", f"a {kind.name} record that names another schema or count")
-    floats = _FLOATS.get(kind.number)
-    if floats is None:
-        return
-    words = np.frombuffer(frame.samples, "<u4").reshape(samples.shape[0], -1)[:, floats]
-    # An exponent of all ones is NaN or infinity; integer comparison is the cheapest test for the whole frame.
-    if not ((words & 0x7F80_0000) == 0x7F80_0000).any():
-        return
     if bool(_bad_floats(kind.number, samples).any()):
-        raise WireError(
-            "not_finite", f"a {kind.name} sample with NaN or infinity where it is said to be valid"
-        )
+        raise WireError("not_finite", f"a {kind.name} sample with NaN or infinity said to be valid")
 
 
+def samples_pass(kind: int, samples: bytes) -> bool:
+    """Whether records have nothing that could be wrong: one vector test, also over many frames' records together.
+
+    Args:
+        kind: number of a kind of fixed size.
+        samples: whole records.
+
+    Returns:
+        True when all is well; False when `check_samples` has to look at each frame.
+    """
+    floats = _FLOATS.get(kind)
+    if floats is None:
+        return True
+    known = kinds.KINDS[kind]
+    if known.schema and not _schema_fits(known, np.frombuffer(samples, known.dtype)):
+        return False
+    words = np.frombuffer(samples, "<u4").reshape(-1, known.sample_bytes // 4)[:, floats]
+    # An exponent of all ones is NaN or infinity; masks of integers are the cheapest test.
+    return bool((words & _EXPONENT).max() < _EXPONENT)
+
+
+def _schema_fits(kind: kinds.Kind, samples: kinds.Samples) -> bool:
+    fits = (samples["schema"] == kind.schema) & (samples["count"] == samples["weights"].shape[1])
+    return bool(fits.all())
+
+
+_EXPONENT: Final = np.uint32(0x7F80_0000)
 _FLOATS: Final[dict[int, slice]] = {
     kinds.POSE: slice(3, 16),
     kinds.GAZE: slice(4, 28),

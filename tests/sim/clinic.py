@@ -112,7 +112,7 @@ class Gateway:
         intake = Intake(registry, recording.permit, lambda: recording.version, Limits())
         batcher = Batcher(1_000_000_000, 32 << 20)
         ledger = Ledger(ORIGIN, SigningKey(b"L" * 32), SigningKey(b"E" * 32), frontier, tails)
-        sessions = Sessions(registry, batcher, ledger.gateway, lambda _: SUBJECT_KEY, intake.admission.forget)
+        sessions = Sessions(registry, batcher, ledger.gateway, lambda _: SUBJECT_KEY, lambda _: None)
         self.house = House(
             FairQueue(self.queue_packets, 16 << 20),
             registry,
@@ -149,7 +149,7 @@ class Gateway:
 
     def arrive(self, packet: bytes, source: tuple[str, int]) -> None:
         if self.task is not None and not self.task.done():
-            self.spine.arrive(Arrival(packet, source, now_ns()))
+            self.spine.arrive([Arrival(packet, source, now_ns())])
 
     async def kill(self) -> None:
         """Gone at once: nothing more is written or sent."""

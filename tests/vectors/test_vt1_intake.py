@@ -1,13 +1,15 @@
-"""The vectors of VT1 against the gateway's intake: the whole way of a packet, with the counters it moves."""
+"""The vectors of VT1 against the gateway's intake and seal: the whole way of a packet, and what it is counted as."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
 from paths import VECTORS
 
+from gateway.core.batcher import Batcher
 from gateway.core.effects import Arrival
 from gateway.core.handshake import Names
 from gateway.core.intake import Intake, Limits
@@ -24,6 +26,7 @@ FILES = {
 }
 NOW_NS, NOW_MS = 90_000_000_000_000, 1_790_000_000_000
 SESSION = SessionId(bytes(16))
+ALLOWED = Permit(True, "", FOREVER_NS, 1)
 
 
 def intake() -> Intake:
@@ -59,16 +62,25 @@ def intake() -> Intake:
         next_link=file["link"] + 1,
         next_device=device + 1,
     )
-    return Intake(registry, lambda *_: Permit(True, "", FOREVER_NS, 1), lambda: 1, Limits())
+    return Intake(registry, lambda *_: ALLOWED, lambda: 1, Limits())
 
 
 def counters(packet: str) -> dict[str, int]:
-    """What a fresh gateway counts for one packet."""
-    gateway = intake()
-    gateway.step(
-        [Arrival(packet=bytes.fromhex(packet), source=("192.0.2.7", 4747), arrived_ns=NOW_NS)], NOW_NS, NOW_MS
+    """What a fresh gateway counts for one packet, from its arrival to the seal (where values are looked at)."""
+    gateway, batcher = intake(), Batcher(1, 1 << 20)
+    arrival = Arrival(packet=bytes.fromhex(packet), source=("192.0.2.7", 4747), arrived_ns=NOW_NS)
+    gateway.step([arrival], NOW_NS, NOW_MS)
+    counted = gateway.refused + gateway.admission.refused
+    batcher.add(gateway.admitted, NOW_NS, NOW_MS)
+    sealed = batcher.seal(
+        session_of=lambda session: gateway.registry.sessions[session],
+        subject_key=lambda _: bytes(32),
+        permit=lambda *_: ALLOWED,
+        random=bytes,
+        now_ns=NOW_NS,
+        utc_offset_ns=0,
     )
-    return dict(gateway.refused + gateway.admission.refused)
+    return dict(counted + (sealed.withdrawn if sealed else Counter()))
 
 
 @pytest.mark.parametrize(

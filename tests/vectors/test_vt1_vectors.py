@@ -2,51 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import math
-import sys
-from functools import cache
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 from paths import VECTORS
+from vectors import generate
+from vectors.vt1_reader import Json, body_value, decode, encode, frame_of, load, packets, raw
 
-from gateway.errors import WireError
 from gateway.keys import link as link_keys
 from gateway.keys.seal import hkdf
 from gateway.wire import control, frame, kinds, packet
 
-Json = dict[str, Any]
 FILES = ("keys", "pairing", "handshake", "frames", "uplink", "downlink", "corrupt")
-U64 = {"batch", "floor", "run", "seq"}  # fields written as decimal strings, besides all `*_ns` and `at_ms`
-
-
-@cache
-def load(name: str) -> Json:
-    content: Json = json.loads((VECTORS / "vt1" / f"{name}.json").read_text(encoding="ascii"))
-    return content
-
-
-@cache
-def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("vt1_generate", VECTORS / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def packets(*names: str) -> list[Any]:
-    return [pytest.param(entry, id=entry["name"]) for name in names for entry in load(name)["packets"]]
-
-
-def raw(text: str) -> bytes:
-    return bytes.fromhex(text)
 
 
 # --- files ----------------------------------------------------------------------------------------------------------
@@ -54,7 +23,7 @@ def raw(text: str) -> bytes:
 
 def test_generating_again_gives_the_same_files() -> None:
     for _ in range(2):
-        assert generator().build() == {
+        assert generate.build() == {
             path.name: path.read_text(encoding="ascii") for path in (VECTORS / "vt1").glob("*.json")
         }
 
@@ -129,77 +98,7 @@ def test_counter_mode() -> None:
         assert cipher.crypt(int(case["seq"]), raw(case["sealed"])).hex() == case["plain"]
 
 
-# --- bodies: fields <-> bytes ---------------------------------------------------------------------------------------
-
-
-def frame_of(name: str) -> frame.Frame:
-    entry = next(entry for entry in load("frames")["frames"] if entry["name"] == name)
-    return frame.Frame(entry["stream"], entry["kind"], int(entry["first_sample"]), raw(entry["samples_hex"]))
-
-
-def body_value(entry: Json) -> Any:
-    """The gateway's value for the fields of an entry."""
-    fields, kind = entry["fields"], entry["type"]
-    totals = [(row[0], int(row[1])) for row in fields.get("totals", [])]
-    plain = {
-        name: int(value) if name in U64 or name.endswith(("_ns", "_ms")) else value
-        for name, value in fields.items()
-        if name != "pad_bytes"
-    }
-    for name in plain.keys() & {"nonce_d", "nonce_g", "session", "tag"}:
-        plain[name] = raw(plain[name])
-    if "pad_bytes" in fields:
-        plain["pad"] = bytes(fields["pad_bytes"])
-    if kind == "data":
-        return frame.Data(plain["floor"], totals, [frame_of(name) for name in fields["frames"]])
-    if kind == "bye":
-        return frame.Bye(plain["floor"], totals, plain["reason"])
-    if kind == "receipt" and "commands" in fields:
-        return control.Answer([(int(seq), result) for seq, result in fields["commands"]])
-    if kind == "receipt":
-        return control.Receipt(
-            [(int(batch), raw(root), [int(n) for n in ranges]) for batch, root, ranges in fields["stored"]],
-            [(reason, [int(n) for n in ranges]) for reason, ranges in fields["refused"]],
-            [(int(seq), stream, reason) for seq, stream, reason in fields["frames"]],
-            [
-                (stream, int(total), int(stored), int(refused), int(missing))
-                for stream, total, stored, refused, missing in fields["totals"]
-            ],
-        )
-    if kind == "command":
-        read = {"int": int, "float64": float, "str": str}
-        args = [read[name](value) for typed in fields["args"] for name, value in typed.items()]
-        return control.Command(fields["verb"], args)
-    return body_class(kind, gateway_receives="t2_ns" not in fields)(**plain)
-
-
-def body_class(kind: str, *, gateway_receives: bool) -> Any:
-    return {
-        "pair": control.Pair,
-        "paired": control.Paired,
-        "hello": control.Hello,
-        "welcome": control.Welcome,
-        "receipt": control.Answer if gateway_receives else control.Receipt,
-        "sync": control.Probe if gateway_receives else control.ProbeReply,
-        "command": control.Command,
-        "reset": control.Reset,
-    }[kind]
-
-
-def encode(value: Any) -> bytes:
-    if isinstance(value, frame.Data):
-        return frame.encode_data(value)
-    if isinstance(value, frame.Bye):
-        return frame.encode_bye(value)
-    return control.encode(value)
-
-
-def decode(kind: str, body: bytes, *, gateway_receives: bool) -> Any:
-    if kind == "data":
-        return frame.decode_data(body)
-    if kind == "bye":
-        return frame.decode_bye(body)
-    return control.decode(body_class(kind, gateway_receives=gateway_receives), body)
+# --- bodies: fields <-> bytes --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("entry", packets("pairing", "handshake", "uplink", "downlink"))
@@ -334,121 +233,3 @@ def test_the_frames_of_a_body_are_cut_out_as_they_stand() -> None:
                 frame.encode_frame(f).hex() for f in frame.decode_data(raw(entry["body"])).frames
             ] == entry["frames"]
             assert entry["body"].endswith("".join(entry["frames"]))
-
-
-# --- corrupted twins ------------------------------------------------------------------------------------------------
-
-
-class Refused(Exception):
-    """A check said no: (stage, reason)."""
-
-
-def refuse_unless(sound: bool, stage: str, reason: str) -> None:
-    if not sound:
-        raise Refused(stage, reason)
-
-
-def read(kind: str, body: bytes, *, gateway_receives: bool) -> Any:
-    try:
-        return decode(kind, body, gateway_receives=gateway_receives)
-    except WireError as error:
-        raise Refused("body", error.code) from error
-
-
-def cipher_of(name: str) -> link_keys.LinkCipher:
-    table = load("corrupt")["keys"][name]
-    return link_keys.LinkCipher(
-        link_keys.LinkKeys(raw(table["k_enc"]), raw(table["k_mac"]), raw(table["iv4"]))
-    )
-
-
-def at_the_gateway(data: bytes, head: packet.Header) -> None:
-    """SPEC, "Order of checks", left column."""
-    file = load("corrupt")
-    if head.link == file["link"]:
-        up = cipher_of("up")
-        refuse_unless(up.matches(data), "tag", "bad_tag")
-        body = up.crypt(head.seq, packet.body_of(data))
-        refuse_unless(head.type in packet.UPLINK - packet.CLEAR, "body", "type")
-        value = read(packet.TYPE_NAMES[head.type], body, gateway_receives=True)
-        for one in value.frames if isinstance(value, frame.Data) else ():
-            try:
-                frame.sample_count(one)
-                frame.check_samples(one)
-            except WireError as error:
-                raise Refused("frame", error.code) from error
-        return
-    refuse_unless(head.link == 0 and head.type in (packet.PAIR, packet.HELLO), "link", "unknown_link")
-    body = bytes(packet.body_of(data))
-    if head.type == packet.HELLO:
-        refuse_unless(len(data) == packet.HELLO_BYTES, "header", "malformed")
-        hello = read("hello", body, gateway_receives=True)
-        refuse_unless(hello.device == file["device"], "link", "unknown_device")
-        refuse_unless(link_keys.tag_matches(raw(file["keys"]["handshake_key"]), data), "tag", "bad_tag")
-        return
-    refuse_unless(len(data) == packet.PAIR_BYTES and head.seq == 0, "header", "malformed")
-    refuse_unless(link_keys.tag_matches(raw(file["keys"]["pairing_key"]), data), "tag", "bad_tag")
-    read("pair", body, gateway_receives=True)
-
-
-def at_the_device(data: bytes, head: packet.Header) -> None:
-    """SPEC, "Order of checks", right column."""
-    file = load("corrupt")
-    refuse_unless(head.type in packet.DOWNLINK, "header", "type")
-    if head.type not in (packet.PAIRED, packet.WELCOME):
-        refuse_unless(head.link == file["link"], "link", "unknown_link")
-    body = bytes(packet.body_of(data))
-    if head.type in packet.CLEAR:
-        key = raw(file["keys"]["pairing_key" if head.type == packet.PAIRED else "handshake_key"])
-        refuse_unless(link_keys.tag_matches(key, data), "tag", "bad_tag")
-    else:
-        down = cipher_of("down")
-        refuse_unless(down.matches(data), "tag", "bad_tag")
-        body = down.crypt(head.seq, body)
-    read(packet.TYPE_NAMES[head.type], body, gateway_receives=False)
-
-
-def receive(data: bytes, receiver: str) -> tuple[str, str]:
-    """Walk the checks: (stage, reason), or ("", "") for a sound packet."""
-    try:
-        head = packet.parse_header(data)
-    except WireError as error:
-        return "header", error.code
-    try:
-        (at_the_gateway if receiver == "gateway" else at_the_device)(data, head)
-    except Refused as refused:
-        return refused.args[0], refused.args[1]
-    return "", ""
-
-
-@pytest.mark.parametrize("twin", packets("corrupt"))
-def test_a_corrupted_twin_is_refused_with_its_reason(twin: Json) -> None:
-    assert receive(raw(twin["packet"]), twin["receiver"]) == (twin["stage"], twin["reason"])
-
-
-@pytest.mark.parametrize("entry", packets("pairing", "handshake", "uplink", "downlink"))
-def test_a_sound_packet_passes_the_same_checks(entry: Json) -> None:
-    down = entry["type"] in ("paired", "welcome", "command", "reset")
-    if entry["type"] in ("receipt", "sync"):
-        down = entry in load("downlink")["packets"]
-    assert receive(raw(entry["packet"]), "device" if down else "gateway") == ("", "")
-
-
-def test_every_reason_that_bytes_alone_can_have_is_among_the_twins() -> None:
-    assert {twin["reason"] for twin in load("corrupt")["packets"]} == {
-        "oversize",
-        "truncated",
-        "magic",
-        "type",
-        "unknown_link",
-        "unknown_device",
-        "bad_tag",
-        "malformed",
-        "not_canonical",
-        "numbers",
-        "too_many",
-        "kind",
-        "sample_size",
-        "not_finite",
-        "schema",
-    }

@@ -13,14 +13,11 @@ import click
 from gateway.app.cli import output, words
 from gateway.app.cli.ask import TIMEOUT_S, ask, find_device, typed
 from gateway.app.cli.replies import DeviceKey, DeviceRow, Devices, PairCode
-from gateway.app.cli.state import State, write_file
+from gateway.app.cli.state import State, must_be_new, write_file
 from gateway.errors import LocalError
 
 PAIR_WAIT_S: Final = 3600.0
 """The longest a code may be good for (`limits.pairing_s`); the daemon ends the wait when the code expires."""
-
-GROUP: Final = 5
-"""Letters of a code that are shown together, as people copy them; the headset ignores the gaps."""
 
 
 @click.command()
@@ -39,6 +36,7 @@ def pair(state: State, name: str, wait: bool, out: Path | None, as_json: bool) -
     \b
     Example: vestibule pair --name "Quest, room 2" --wait
     """
+    must_be_new(out)
     result = ask(state, "pair", {"name": name})
     code = typed(result, PairCode)
     if out is not None:
@@ -61,8 +59,7 @@ def _show_code(code: PairCode, out: Path | None) -> None:
 
     if out is None and sys.stdout.isatty():
         segno.make(code.uri, error="m").terminal(out=sys.stdout, compact=True)
-    letters = code.code
-    click.echo(f"  code  {' '.join(letters[i : i + GROUP] for i in range(0, len(letters), GROUP))}")
+    click.echo(f"  code  {code.code}")
     click.echo(f"  host  {code.host}")
     click.echo(f"  port  {code.port}")
     click.echo(f"  link  {code.uri}")
@@ -92,6 +89,7 @@ def add(state: State, name: str, out: Path | None, as_json: bool) -> None:
     \b
     Example: vestibule device add "Pico, home kit 7" --out kit7.json
     """
+    must_be_new(out)
     _give_key(ask(state, "device.add", {"name": name}), out, as_json)
 
 
@@ -115,21 +113,24 @@ def list_devices(state: State, as_json: bool) -> None:
     click.echo(device_table(rows))
 
 
-def device_table(rows: list[DeviceRow]) -> str:
-    """The table of devices."""
+def device_table(rows: list[DeviceRow], width: int = 0) -> str:
+    """The table of devices. `width` as in `output.table`."""
     now_ms = int(time.time() * 1000)
     cells = [
         (
             str(row.device),
             row.name,
-            "key is being changed" if row.rotating else words.DEVICE_STATES.get(row.state, row.state),
+            "key is being changed"
+            if row.rotating and row.state == "active"
+            else words.DEVICE_STATES.get(row.state, row.state),
             _links(row),
             output.ago(row.fresh_ms, now_ms) if row.fresh_ms else "never",
             output.moment(row.created_ms),
         )
         for row in rows
     ]
-    return output.table(("Device", "Name", "State", "Links", "Heard", "Since"), cells, right=("Device",))
+    headings = ("Device", "Name", "State", "Links", "Heard", "Since")
+    return output.table(headings, cells, right=("Device",), spare=("Since", "Links"), width=width)
 
 
 def _links(row: DeviceRow) -> str:
@@ -152,6 +153,7 @@ def rotate(state: State, named: str, out: Path | None, as_json: bool) -> None:
     \b
     Example: vestibule device rotate 3 --out headset3.json
     """
+    must_be_new(out)
     _give_key(ask(state, "device.rotate", {"device": find_device(state, named)}), out, as_json)
 
 
@@ -194,8 +196,9 @@ def confirm(question: str, yes: bool) -> None:
 def _give_key(result: dict[str, Any], out: Path | None, as_json: bool) -> None:
     made = typed(result, DeviceKey)
     if out is not None:
-        # The same shape as the pairing file, so that one reader in the headset serves both.
-        write_file(out, json.dumps(result, indent=2) + "\n", secret=True)
+        from gateway.app import keyfile
+
+        keyfile.write(out, keyfile.of_reply(result))
         result = {"device": made.device, "home": made.home, "file": str(out)}
     if as_json:
         output.write_json(result)

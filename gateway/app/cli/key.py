@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from gateway.app.cli import output
-from gateway.app.cli.state import State, read_file, write_file
+from gateway.app.cli.state import State, must_be_new, read_file, write_file
 from gateway.errors import LocalError
 
 MAX_PASSPHRASE_BYTES: Final = 1024  # a sentence, not a file by mistake
@@ -85,6 +85,7 @@ def escrow(state: State, out: Path, passphrase_file: Path | None, as_json: bool)
     from gateway.store.escrow import SALT_BYTES, escrow_bundle
     from gateway.store.keyfiles import load_keys
 
+    must_be_new(out)
     keys = load_keys(state.layout)
     passphrase = _passphrase(passphrase_file)
     bundle = escrow_bundle(keys, passphrase, os.urandom(SALT_BYTES), os.urandom(NONCE_BYTES))

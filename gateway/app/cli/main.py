@@ -53,9 +53,7 @@ class Root(LazyGroup):
         state = State(Path())
         try:
             code = super().main(*args, obj=state, **kwargs)
-        except Exception as error:
-            leave(error, state.as_json)
-        except KeyboardInterrupt as error:
+        except (Exception, BaseExceptionGroup, KeyboardInterrupt) as error:
             leave(error, state.as_json)
         sys.exit(code if isinstance(code, int) else 0)
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import click
 
@@ -66,27 +67,46 @@ def paint(text: str, style: str) -> str:
     return click.style(text, fg=style) if style and color() else text
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> str:
+def columns() -> int:
+    """How wide a line may be."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_COLUMNS
+
+
+def table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Sequence[str] = (),
+    spare: Sequence[str] = (),
+    width: int = 0,
+) -> str:
     """Lay out rows under headings, as text without a line end at its end.
 
     Args:
-        columns: the headings.
+        headings: of the columns.
         rows: one text for each column.
         right: headings of the columns that hold numbers.
+        spare: headings of columns that are left out, one after another, while a line would not fit.
+        width: of a line; 0 takes the terminal's.
     """
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    width = None if sys.stdout.isatty() else PIPE_COLUMNS
+    width = width or columns()
+    cells = [[clean(cell) for cell in row] for row in rows]
+    widths = [max(map(cell_len, (name, *(row[n] for row in cells)))) + 2 for n, name in enumerate(headings)]
+    shown = list(range(len(headings)))
+    for name in spare:
+        if sum(widths[n] for n in shown) > width:
+            shown.remove(headings.index(name))
     console = Console(width=width, no_color=not color(), highlight=False, force_terminal=sys.stdout.isatty())
-    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in columns:
-        grid.add_column(
-            name, justify="right" if name in right else "left", overflow="fold", no_wrap=name == "ID"
-        )
-    for row in rows:
-        grid.add_row(*(Text(clean(cell)) for cell in row))
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold" if color() else "")
+    for n in shown:
+        justify: Literal["left", "right"] = "right" if headings[n] in right else "left"
+        grid.add_column(headings[n], justify=justify, overflow="fold", no_wrap=headings[n] == "ID")
+    for row in cells:
+        grid.add_row(*(Text(row[n]) for n in shown))
     with console.capture() as captured:
         console.print(grid)
     return "\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n"))

@@ -43,9 +43,10 @@ def open_session(
     """Open a session: from now on these devices are recorded, in the kinds that are named and in no other.
 
     Kinds: pose, gaze, hand, haptic, button, clock, marker, info, pcm, face_fb2, face_arkit, face_unified, face_htc.
+    `clock` and `info` tell of the device and not of the person; without `clock` its times cannot be corrected later.
 
     \b
-    Example: vestibule session open -d 3 -s P-0017 -p therapy -k pose -k haptic
+    Example: vestibule session open -d 3 -s P-0017 -p therapy -k pose -k haptic -k clock
     """
     args = {
         "devices": [find_device(state, named) for named in devices],
@@ -83,6 +84,8 @@ def close_session(state: State, beginning: str, at_once: bool, as_json: bool) ->
         return
     word = words.SESSION_STATES.get(result["state"], result["state"])
     click.echo(f"{found.session}: {output.clean(word)}")
+    if result["state"] == "draining":
+        output.note("The devices still deliver what they captured. `--now` ends it without that.")
 
 
 @session.command("list")
@@ -108,8 +111,8 @@ def list_sessions(state: State, every: bool, streams: bool, as_json: bool) -> No
     click.echo(stream_table(rows) if streams else session_table(rows))
 
 
-def session_table(rows: list[SessionRow]) -> str:
-    """The table of sessions; counts are samples."""
+def session_table(rows: list[SessionRow], width: int = 0) -> str:
+    """The table of sessions; counts are samples. `width` as in `output.table`."""
     short = output.short_ids([row.session for row in rows])
     now_ms = int(time.time() * 1000)
     cells = [
@@ -128,7 +131,7 @@ def session_table(rows: list[SessionRow]) -> str:
         )
         for row in rows
     ]
-    columns = (
+    headings = (
         "ID",
         "Subject",
         "Purpose",
@@ -141,7 +144,8 @@ def session_table(rows: list[SessionRow]) -> str:
         "Refused",
         "Missing",
     )
-    return output.table(columns, cells, right=("Stored", "Missing"))
+    spare = ("Kinds", "Opened", "Purpose", "Devices")
+    return output.table(headings, cells, right=("Stored", "Missing"), spare=spare, width=width)
 
 
 def stream_table(rows: list[SessionRow]) -> str:
@@ -162,5 +166,6 @@ def stream_table(rows: list[SessionRow]) -> str:
         for row in rows
         for stream in row.streams
     ]
-    columns = ("ID", "Device", "Run", "Stream", "Kind", "Sent", "Stored", "Refused", "Missing")
-    return output.table(columns, cells, right=("Device", "Stream", "Sent", "Stored", "Missing"))
+    headings = ("ID", "Device", "Run", "Stream", "Kind", "Sent", "Stored", "Refused", "Missing")
+    numbers = ("Device", "Stream", "Sent", "Stored", "Missing")
+    return output.table(headings, cells, right=numbers)

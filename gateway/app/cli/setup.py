@@ -118,7 +118,7 @@ def check(state: State, file: Path | None, as_json: bool) -> None:
     for problem in [] if as_json else problems:
         click.echo(output.clean(problem))
         if 0 < problem.line <= len(lines) and problem.key:
-            click.echo(f"    {output.clean(lines[problem.line - 1])}")
+            click.echo(f"    {output.clean(lines[problem.line - 1].expandtabs(1))}")
             click.echo("    " + " " * (problem.column - 1) + output.paint("^", "red"))
     if problems:
         raise ConfigError(
@@ -161,3 +161,29 @@ def run(state: State, config: Path | None) -> None:
     from gateway.app import daemon
 
     daemon.run(state.layout, config)
+
+
+@click.command()
+@output.json_option
+@progress_option
+@click.pass_obj
+def migrate(state: State, as_json: bool, progress: str) -> None:
+    """Bring a store that an older version made to this version's format: copy, verify, swap.
+
+    The daemon must be stopped. An interruption at any moment leaves the old store or the new one, whole.
+
+    \b
+    Example: vestibule migrate
+    """
+    from gateway.app.migrate import migrate_store
+
+    with reporting(progress) as report_progress:
+        done = migrate_store(state.layout, report_progress)
+    if as_json:
+        kept = str(done.kept) if done.kept else None
+        output.write_json({"before": done.before, "after": done.after, "kept": kept})
+    elif done.before == done.after:
+        click.echo(f"The store has this version's format already ({done.after}).")
+    else:
+        click.echo(f"The store was brought from format {done.before} to {done.after}, and verified.")
+        output.note(f"The old database is kept as {done.kept}; remove it when all is well.")

@@ -44,9 +44,9 @@ class State:
         names one store must never reach another store's daemon.
         """
         here = self.data_dir / SOCKET_NAME
-        if not os.path.exists(here) and self.data_dir in (SYSTEM_DATA_DIR, default_data_dir()):
-            if os.path.exists(system_socket):
-                return system_socket
+        services_own = self.data_dir in (SYSTEM_DATA_DIR, default_data_dir())
+        if services_own and not os.path.exists(here) and os.path.exists(system_socket):
+            return system_socket
         return here
 
 
@@ -56,6 +56,24 @@ def default_data_dir(environment: Mapping[str, str] = os.environ) -> Path:
         return SYSTEM_DATA_DIR
     base = environment.get("XDG_STATE_HOME", "")
     return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "vestibule"
+
+
+def must_be_new(path: Path | None) -> None:
+    """Refuse a name that is taken, before anything is made that would have to go there.
+
+    Raises:
+        LocalError: `file_exists`, `file_unwritable`.
+    """
+    if path is None:
+        return
+    if os.path.lexists(path):
+        raise _taken(path)
+    if not path.absolute().parent.is_dir():
+        raise LocalError("file_unwritable", f"{path.parent} is no directory", "Name another file.")
+
+
+def _taken(path: Path) -> LocalError:
+    return LocalError("file_exists", f"{path} is there already and is not overwritten", "Name another file.")
 
 
 def write_file(path: Path, text: str, *, secret: bool = False, force: bool = False) -> None:
@@ -80,9 +98,7 @@ def write_file(path: Path, text: str, *, secret: bool = False, force: bool = Fal
             file.flush()
             os.fsync(file.fileno())
     except FileExistsError:
-        raise LocalError(
-            "file_exists", f"{path} is there already and is not overwritten", "Name another file."
-        ) from None
+        raise _taken(path) from None
     except OSError as error:
         raise LocalError(
             "file_unwritable", f"{path} cannot be written: {error.strerror}", "Name another file."

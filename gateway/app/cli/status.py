@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from typing import Any, Final
 
 import click
@@ -65,9 +64,13 @@ def render(status: Status, now_ms: int) -> str:
     for what, step in attention(status, now_ms):
         lines += ["", f"  {output.paint('!', 'yellow')} {what[0].upper()}{what[1:]}.", f"    {step}"]
     if status.devices:
-        lines += ["", "Devices", output.indent(device_table(status.devices))]
+        lines += ["", "Devices", output.indent(device_table(status.devices, output.columns() - 2))]
     if status.sessions:
-        lines += ["", "Sessions (samples)", output.indent(session_table(status.sessions))]
+        lines += [
+            "",
+            "Sessions (samples)",
+            output.indent(session_table(status.sessions, output.columns() - 2)),
+        ]
     return "\n".join(lines)
 
 
@@ -140,7 +143,10 @@ SILENT_MS: Final = 30_000
 
 def _silent(status: Status, now_ms: int) -> list[tuple[str, str]]:
     wanted = {number for session in status.sessions if session.state == "open" for number in session.devices}
-    said: Callable[[int], str] = lambda fresh_ms: output.ago(fresh_ms, now_ms) if fresh_ms else "never"
+
+    def said(fresh_ms: int) -> str:
+        return output.ago(fresh_ms, now_ms) if fresh_ms else "never"
+
     return [
         (
             f"device {row.device} ({output.clean(row.name)}) is in an open session and was last heard: "

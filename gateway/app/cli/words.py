@@ -58,7 +58,7 @@ REASONS: Final[dict[str, str]] = {
 DEVICE_STATES: Final[dict[str, str]] = {"active": "paired", "revoked": "revoked"}
 SESSION_STATES: Final[dict[str, str]] = {
     "open": "recording",
-    "draining": "closing: the devices still deliver",
+    "draining": "closing",
     "closed": "closed",
 }
 

@@ -1,0 +1,125 @@
+"""`vestibule fsck`: the same check as `verify`, but of everything, and for each fault what mends it.
+
+It changes nothing: what may be cut off is cut by the next start, and everything else needs a copy, a peer, or a person.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.app.report import MAX_FAULTS, Findings, Progress, Report, TooManyFaults
+from gateway.app.verify import check_store
+from gateway.errors import Damage
+from gateway.store.layout import Layout
+
+RESTORE_SEGMENT: Final = "restore the segment from a copy"
+SET_BYTE: Final = "set the byte to the value named, or restore the segment from a copy"
+RESTORE_DATABASE: Final = "restore the database from the newest copy"
+REFILL: Final = "fetch the entry from a mirror, or restore the database from the newest copy"
+REBUILD_TILE: Final = "rebuild the tile from the entries, or restore the database from the newest copy"
+NEW_GENERATION: Final = "catch up from mirrors and witnesses, or begin a new generation of the log"
+RESTORE_SUBJECTS: Final = "restore the subject keys from their replica"
+KEEP: Final = "keep it as evidence: it was signed like this, and no repair can change that"
+
+REPAIRS: Final[dict[str, str]] = {
+    "adopt": KEEP,
+    "arrival": KEEP,
+    "batch_entry": RESTORE_DATABASE,
+    "batch_missing": RESTORE_DATABASE,
+    "batch_number": KEEP,
+    "batch_root": RESTORE_DATABASE,
+    "batch_row": RESTORE_DATABASE,
+    "batch_sums": RESTORE_DATABASE,
+    "database": RESTORE_DATABASE,
+    "entry": REFILL,
+    "entry_beyond": RESTORE_DATABASE,
+    "entry_missing": REFILL,
+    "forked": NEW_GENERATION,
+    "frame": KEEP,
+    "head_missing": RESTORE_DATABASE,
+    "header_hash": RESTORE_SEGMENT,
+    "mark_invalid": NEW_GENERATION,
+    "object": KEEP,
+    "origin": "put back the keys of this store",
+    "part_counts": KEEP,
+    "part_frames": KEEP,
+    "part_header": KEEP,
+    "part_root": KEEP,
+    "part_row": RESTORE_DATABASE,
+    "part_session": RESTORE_DATABASE,
+    "parts_missing": RESTORE_DATABASE,
+    "payload": KEEP,
+    "payload_hash": RESTORE_SEGMENT,
+    "payload_seal": RESTORE_SUBJECTS,
+    "record_header": RESTORE_SEGMENT,
+    "rolled_back": NEW_GENERATION,
+    "root": RESTORE_DATABASE,
+    "row": RESTORE_DATABASE,
+    "segment_header": RESTORE_SEGMENT,
+    "segment_missing": RESTORE_SEGMENT,
+    "session": RESTORE_DATABASE,
+    "stream": RESTORE_DATABASE,
+    "stream_missing": RESTORE_DATABASE,
+    "subject_sealed": RESTORE_SUBJECTS,
+    "sum": KEEP,
+    "text": RESTORE_DATABASE,
+    "tile": REBUILD_TILE,
+    "vault_gap": RESTORE_DATABASE,
+    "vault_short": RESTORE_SEGMENT,
+}
+"""Code of a fault -> what mends it."""
+
+MOVED: Final = "The mark was made elsewhere"
+TAIL: Final = "bytes lie behind the last part"
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A fault and what mends it.
+
+    Args:
+        fault: what is wrong, and where.
+        words: what a repair needs.
+    """
+
+    fault: Damage
+    words: str
+
+
+def fsck_store(
+    layout: Layout, progress: Progress = lambda what, done, total: None, *, keys: bool = True
+) -> tuple[Report, list[Repair]]:
+    """Check everything, and do not stop at a fault.
+
+    Args:
+        layout, progress, keys: as `verify.verify_store`.
+
+    Returns:
+        The report, with `faults`; and a repair for each of them, in the order they were found. A fault can have
+        others behind it that follow from it: mend the first, then check again.
+
+    Raises:
+        StoreRefused, StoreError, ConfigError: as `verify.verify_store`.
+    """
+    found = Findings(Report(), progress, stop=False)
+    try:
+        check_store(layout, found, keys=keys)
+    except TooManyFaults:
+        found.note(f"There are more than {MAX_FAULTS} faults; the rest was not looked at.")
+    except Damage as damage:
+        # Where nothing behind it can be read at all.
+        found.report.faults.append(damage)
+        found.note("The check ended at the last fault: nothing behind it can be read.")
+    for note in list(found.report.notes):
+        if MOVED in note:
+            found.note("To take the store over here: `vestibule ledger adopt`.")
+        elif TAIL in note:
+            found.note("To cut the tail: start the gateway, or leave it; nothing in it was acknowledged.")
+    return found.report, [Repair(fault, _words(fault)) for fault in found.report.faults]
+
+
+def _words(fault: Damage) -> str:
+    if "right" in fault.where:
+        return SET_BYTE
+    return REPAIRS.get(fault.code, RESTORE_DATABASE)

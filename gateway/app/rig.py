@@ -1,0 +1,163 @@
+"""A simulated device at work: a device machine with a key, a transport and a driver of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.app.drive import Driver, Transport
+from gateway.app.feed import INFO_STREAM, info_sample
+from gateway.app.keyfile import DeviceKey
+from gateway.app.transports import MqttDevice, Rough, Weather
+from gateway.device.events import WAITING, Effect
+from gateway.device.link import Link
+from gateway.device.machine import Device
+from gateway.errors import EXIT_TRY_LATER, LocalError, VestibuleError
+from gateway.net.mqtt_settings import BrokerSettings
+from gateway.net.udp_device import UdpDevice
+from gateway.wire import kinds
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How devices reach the gateway.
+
+    Args:
+        host, port: of its UDP socket.
+        broker: makes the settings for a device; None for UDP.
+        weather: how bad the network is.
+        seed: of what the weather does.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 4747
+    broker: Callable[[DeviceKey], BrokerSettings] | None = None
+    weather: Weather = field(default_factory=Weather)
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """`udp` or `mqtt`."""
+        return "mqtt" if self.broker else "udp"
+
+    def transport(self, key: DeviceKey) -> Transport:
+        """A device's own transport."""
+        real: Transport
+        if self.broker is not None:
+            real = MqttDevice(self.broker(key), key.home, key.device)
+        else:
+            real = UdpDevice(self.host, self.port)
+        if self.weather.fair:
+            return real
+        return Rough(real, self.weather, random.Random(f"{self.seed}/{key.device}"))
+
+
+class Rig:
+    """One simulated device.
+
+    Args:
+        key: the device's.
+        keep: makes its HELLO counter durable.
+        way: to the gateway.
+        clock_ns: the device's clock.
+        options: other fields of `DeviceConfig`.
+    """
+
+    def __init__(
+        self,
+        key: DeviceKey,
+        keep: Callable[[int], None],
+        way: Way,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+        **options: Any,
+    ) -> None:
+        config = key.config(secrets.randbits(64), transport=way.name, **options)
+        self.key = key
+        self.device = Device(config, secrets.token_bytes)
+        self.clock_ns = clock_ns
+        self.driver = Driver(self.device, way.transport(key), keep, clock_ns, self._told)
+        self.drained = False
+        self._links: dict[int, Link] = {}
+
+    @property
+    def totals(self) -> dict[int, tuple[int, int, int, int]]:
+        """What the gateway told of each stream: total, stored, refused, missing; the newest word counts."""
+        newest: dict[int, tuple[int, int, int, int]] = {}
+        for link in self._links.values():
+            for stream, row in link.totals.items():
+                known = newest.get(stream, (-1, 0, 0, 0))
+                # A total never falls, and of two rows with one total the one with less missing is the later one.
+                if (row[0], -row[3]) >= (known[0], -known[3]):
+                    newest[stream] = row
+        return newest
+
+    def _told(self, effect: Effect) -> None:
+        link = self.device.current
+        if link is not None and link.number not in self._links:
+            self._links[link.number] = link
+
+    async def begin(self, wait_s: float) -> None:
+        """Start, and wait until a session records.
+
+        Raises:
+            LocalError: `not_recording`.
+        """
+        self.driver.start()
+        if await self.driver.recording(wait_s):
+            return
+        status = self.device.status()
+        waits = status["state"] == WAITING
+        error = LocalError(
+            "not_recording",
+            f"device {self.key.device} does not record after {wait_s:.0f} s: {status['reason'] or status['state']}",
+            f"Open a session for it: vestibule session open --device {self.key.device} ..."
+            if waits
+            else "Check --host and --port, and whether the device's key is still the right one.",
+        )
+        error.exit_code = EXIT_TRY_LATER
+        raise error
+
+    def describe(self, stream: int, info: dict[str, Any]) -> None:
+        """Say what a stream is."""
+        sample = info_sample(self.clock_ns(), {"stream": stream, **info})
+        self.driver.capture(INFO_STREAM, kinds.INFO, sample, 1)
+
+
+class Together:
+    """Several drivers, opened and closed together.
+
+    Args:
+        drivers: not yet open.
+    """
+
+    def __init__(self, drivers: list[Driver]) -> None:
+        self._drivers = drivers
+        self._open: list[Driver] = []
+
+    async def __aenter__(self) -> None:
+        try:
+            for driver in self._drivers:
+                await driver.__aenter__()
+                self._open.append(driver)
+        except BaseException:
+            await self.__aexit__()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.gather(*(driver.__aexit__(None, None, None) for driver in self._open))
+
+
+async def side_by_side(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run some work side by side; the first error of ours is raised as it is, and ends the rest."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for one in work:
+                group.create_task(one)
+    except BaseExceptionGroup as errors:
+        found = list(errors.exceptions)
+        raise next((error for error in found if isinstance(error, VestibuleError)), found[0]) from None

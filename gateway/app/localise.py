@@ -16,7 +16,7 @@ from gateway.errors import Damage, WireError
 from gateway.keys import seal
 from gateway.keys.locate import changed_byte
 from gateway.store.layout import Layout, open_file
-from gateway.store.vault import RECORD_BYTES
+from gateway.store.vault import RECORD_BYTES, segment_path
 
 
 def localise(damage: Damage, layout: Layout, row: PartRow, subject_key: bytes | None) -> Damage:
@@ -60,7 +60,7 @@ def localise(damage: Damage, layout: Layout, row: PartRow, subject_key: bytes | 
 
 
 def _bytes_of(layout: Layout, row: PartRow) -> tuple[bytes, bytes]:
-    fd = open_file(layout.vault / f"{row.segment:08}.seg")
+    fd = open_file(segment_path(layout.vault, row.segment))
     try:
         data = os.pread(fd, row.header_bytes + row.payload_bytes, row.offset + RECORD_BYTES)
     finally:

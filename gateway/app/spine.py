@@ -31,7 +31,7 @@ from gateway.wire import packet as wire
 
 T = TypeVar("T")
 
-SLAB: Final = 256  # packets a step takes; bounds how long one step holds the loop (about 10 ms)
+SLAB: Final = 512  # packets a step takes; bounds how long one step holds the loop (about 20 ms)
 COALESCE_S: Final = (
     0.004  # how long arrivals gather before a step; clock probes tell their own arrival, so none lose
 )
@@ -40,6 +40,7 @@ URGENT_NS: Final = (
 )
 HOUSEKEEPING_NS: Final = 1_000_000_000
 SETTLE_NS: Final = 5_000_000_000  # probes of links that bring no data become durable at least this often
+MQTT_QUOTA: Final = 0x97  # "Quota exceeded" (MQTT 5, section 3.4.2.1), of a PUBACK for what was shed
 RETRY_NS: Final = 500_000_000  # after a commit that left no trace, or without room on the disk
 
 
@@ -80,10 +81,9 @@ class Spine:
 
     def arrive(self, slab: list[Arrival]) -> None:
         """Queue datagrams; when the queue is full the longest share gives way, and that is counted."""
-        put = self._house.queue.put
-        for arrival in slab:
-            if put(arrival) is not None:
-                self._house.registry.shed["queue"] += 1
+        shed = self._house.queue.put_slab(slab)
+        if shed:
+            self._shed(shed)
         self._wake.set()
 
     async def arrive_when_room(self, arrival: Arrival) -> None:
@@ -91,9 +91,19 @@ class Spine:
         while not self._house.queue.has_room:
             self._space.clear()
             await self._space.wait()
-        self._house.queue.put(arrival)
+        shed = self._house.queue.put(arrival)
+        if shed is not None:
+            self._shed([shed])
         if self._timer is None and not self._wake.is_set():
             self._timer = asyncio.get_running_loop().call_later(COALESCE_S, self._on_timer)
+
+    def _shed(self, shed: list[Arrival]) -> None:
+        """Count what gave way. An MQTT payload is answered too, or the broker would keep a slot for it for ever."""
+        house = self._house
+        house.registry.shed["queue"] += len(shed)
+        for arrival in shed:
+            if arrival.ticket is not None:
+                house.acknowledge(Acknowledge(arrival.ticket, MQTT_QUOTA))
 
     async def ask(self, work: Callable[[int, int], T]) -> T:
         """Run `work(now_ns, now_ms)` in the spine's task.
@@ -135,7 +145,8 @@ class Spine:
         house = self._house
         while True:
             now_ns, now_ms = self._clock_ns(), house.utc_ms()
-            if not (self.held and house.batcher.full):
+            if not self.held:
+                # Held, nothing more is taken in: the queue is bounded, and sheds.
                 self._admit(house.queue.take(SLAB), now_ns, now_ms)
             self._serve(now_ns, now_ms)
             if now_ns >= self._housekeeping_ns:
@@ -143,13 +154,20 @@ class Spine:
                 self._keep_house(now_ns, now_ms)
             if house.registry.urgent and self._urgent_ns is None:
                 self._urgent_ns = now_ns + URGENT_NS
-            last = self._stopping and not len(house.queue)
+            last = self._stopping and (bool(self.held) or not len(house.queue))
             if (last or self._seal_is_due(now_ns)) and self._has_room(now_ns, urgent=False):
                 await self._cycle(now_ns, now_ms, seal=True)
-            elif (self._waiting or _is_due(self._urgent_ns, now_ns)) and self._has_room(now_ns, urgent=True):
+            elif (
+                (self._waiting or _is_due(self._urgent_ns, now_ns))
+                and not house.batcher.ends
+                and self._has_room(now_ns, urgent=True)
+            ):
                 await self._cycle(now_ns, now_ms, seal=False)
             if last and not self._requests:
                 # Without room for a last cycle its frames stay with their devices, which have no receipt for them.
+                self._disappoint(
+                    self._waiting, StoreError("held", "nothing could be written", "Free disk space.")
+                )
                 return
             await self._rest()
 
@@ -222,7 +240,11 @@ class Spine:
         house.registry.expire(now_ms, house.link_keep_s)
         house.report()
         tickets = house.intake.tickets
-        if tickets and house.batcher.wake_at is None and not house.registry.touched:
+        if (
+            tickets
+            and house.batcher.wake_at is None
+            and not (house.registry.touched or house.registry.urgent)
+        ):
             # Copies of what is durable: no commit will come for them.
             house.intake.tickets = []
             self._tell([Acknowledge(ticket, 0) for ticket in tickets])
@@ -265,7 +287,11 @@ class Spine:
             tickets = []
         waiting, self._waiting = self._waiting, []
         started_ns = self._clock_ns()
-        await self._commit(cycle)
+        try:
+            await self._commit(cycle, seal)
+        except StoreError as error:
+            self._disappoint(waiting, error)
+            raise
         if cycle.plan is not None:
             house.ledger.advance(cycle.plan)
             house.publish()
@@ -281,19 +307,30 @@ class Spine:
             cycle, (started_ns - now_ns) // 1_000_000, (self._clock_ns() - started_ns) // 1_000_000
         )
 
-    async def _commit(self, cycle: Cycle) -> None:
+    @staticmethod
+    def _disappoint(waiting: list[tuple[asyncio.Future[Any], Any]], error: StoreError) -> None:
+        """Whoever waits for a commit that will not come learns it, instead of waiting for ever."""
+        for future, _ in waiting:
+            if not future.done():
+                future.set_exception(error)
+
+    async def _commit(self, cycle: Cycle, sealed: bool) -> None:
         """Commit; what is known to have left no trace is tried again, the same bytes, until it succeeds."""
+        held = self.held
         while True:
             try:
                 if cycle.writes or cycle.plan is not None:
                     await commit(self._house.disk, cycle)
                 break
             except StoreError as error:
-                if error.fatal:
+                if error.fatal or self._stopping:
                     raise
                 self._hold(error.code)
                 await asyncio.sleep(RETRY_NS / 1e9)
-        if self.held:
+        if held and not sealed:
+            # Entries go on between the floors, while batches still wait for room.
+            self._hold(held)
+        elif self.held:
             self.held = ""
             self._house.ready()
 

@@ -17,7 +17,7 @@ from gateway.errors import Damage, StoreError, WireError
 from gateway.store.layout import Layout
 from gateway.store.queries import EMPTY_TAIL
 from gateway.store.snapshot import Snapshot
-from gateway.store.vault import SEGMENT_HEADER_BYTES, Vault, location_of
+from gateway.store.vault import SEGMENT_HEADER_BYTES, Vault, location_of, segment_path
 from gateway.tlog.merkle import root_of
 
 Where = dict[str, int | str]
@@ -96,7 +96,7 @@ class VaultCheck:
         self._expected = (row.segment, location_of(row).end)
 
     def _size(self, segment: int) -> int:
-        path = self._layout.vault / f"{segment:08}.seg"
+        path = segment_path(self._layout.vault, segment)
         return path.stat().st_size if path.exists() else 0
 
     def _check_tail(self) -> None:

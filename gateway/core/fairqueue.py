@@ -28,6 +28,8 @@ class FairQueue:
         self._shares: dict[_Key, deque[Arrival]] = {}
         self._turns: deque[_Key] = deque()
         self._longest: _Key | None = None
+        self._alone: list[Arrival] = []
+        """A slab that found the queue empty: nobody waits, so there is nothing to share."""
         self.packets = 0
         self.bytes = 0
 
@@ -40,12 +42,33 @@ class FairQueue:
         """Whether a packet can be taken without shedding another; MQTT waits for it."""
         return self.packets < self._max_packets and self.bytes < self._max_bytes
 
+    def put_slab(self, slab: list[Arrival]) -> list[Arrival]:
+        """Queue what one look at the socket brought.
+
+        Returns:
+            The packets that were shed.
+        """
+        size = sum([len(arrival.packet) for arrival in slab])
+        if not self.packets and len(slab) <= self._max_packets and size <= self._max_bytes:
+            self._alone = slab
+            self.packets, self.bytes = len(slab), size
+            return []
+        return [shed for arrival in slab if (shed := self.put(arrival)) is not None]
+
+    def _share_out(self) -> None:
+        slab, self._alone = self._alone, []
+        self.packets = self.bytes = 0
+        for arrival in slab:
+            self.put(arrival)
+
     def put(self, arrival: Arrival) -> Arrival | None:
         """Queue an arrival.
 
         Returns:
             The packet that was shed for it (this one or another), or None.
         """
+        if self._alone:
+            self._share_out()
         packet = arrival.packet
         key = (packet[4:8], arrival.source)
         share = self._shares.get(key)
@@ -84,7 +107,13 @@ class FairQueue:
 
     def take(self, most: int) -> list[Arrival]:
         """Up to `most` arrivals, one of each share in turn; a share's own order stays."""
-        out: list[Arrival] = []
+        if self._alone:
+            if len(self._alone) <= most:
+                out, self._alone = self._alone, []
+                self.packets = self.bytes = 0
+                return out
+            self._share_out()
+        out = []
         shares, turns = self._shares, self._turns
         size = 0
         while turns and len(out) < most:

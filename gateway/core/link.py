@@ -91,13 +91,18 @@ class Link:
     def heard(self, header: wire.Header, source: Source, arrived_ns: int) -> None:
         """Note a fresh packet: seen, and if it is the newest, where answers go."""
         seq = header.seq
-        self.seen.add(seq, seq)
-        if len(self.seen) > MAX_RANGES:
-            for first, last in self.seen.bound():
-                self.record.done.settle(first, last, "closed")
-        if seq > self.newest:
-            self.newest = seq
+        if seq == self.newest + 1 and seq:
+            # In order, as nearly always: the last range grows.
+            self.seen.lasts[-1] = self.newest = seq
             self.source = source
+        else:
+            self.seen.add(seq, seq)
+            if len(self.seen) > MAX_RANGES:
+                for first, last in self.seen.bound():
+                    self.record.done.settle(first, last, "closed")
+            if seq > self.newest:
+                self.newest = seq
+                self.source = source
         self.clock.packet(header.t_send_ns, arrived_ns)
 
     def raise_floor(self, floor: int) -> None:

@@ -173,15 +173,6 @@ class Verdicts:
             return None
         return self.firsts[at], self.lasts[at], self.words[at]
 
-    def around(self, number: int) -> tuple[int, int, str] | None:
-        """The range of one verdict that holds a number: `(first, last, verdict)`, or None while it has none."""
-        at = bisect_right(self.firsts, number) - 1
-        return (
-            (self.firsts[at], self.lasts[at], self.words[at])
-            if at >= 0 and number <= self.lasts[at]
-            else None
-        )
-
     def settle(self, first: int, last: int, word: str) -> None:
         """Give `first..last` a verdict; numbers that have one keep it."""
         firsts, lasts, words = self.firsts, self.lasts, self.words

@@ -198,7 +198,9 @@ class Gather:
         others = [stream for stream in totals if stream not in told]
         if others:
             other = others[self._told % len(others)]
-            size = sum(frame_bytes(frame) for frame in frames) + LONG_ARRAY_BYTES * (len(frames) > SHORT_ARRAY)
+            size = sum(frame_bytes(frame) for frame in frames) + LONG_ARRAY_BYTES * (
+                len(frames) > SHORT_ARRAY
+            )
             size += LONG_ARRAY_BYTES * (len(told) >= SHORT_ARRAY)
             size += sum(total_bytes(*row) for row in told.items()) + total_bytes(other, totals[other])
             if size <= self._room:

@@ -60,7 +60,7 @@ class Link:
         """A HELLO asked for this link, since nothing was heard on it."""
         self.heard_ns = now_ns
         """When something authentic and fresh last came, or the link began."""
-        self.probe_ns = 0
+        self.probe_ns = now_ns
         """While nothing is heard: when one packet may be sent again to see whether anybody is there."""
         self.answers: OrderedDict[int, tuple[str, int]] = OrderedDict()
         """COMMAND seq -> result and when it was told."""

@@ -27,7 +27,7 @@ class Pace:
         self._window_ns: int | None = None
         self._count = 0
         self._tokens = 1.0
-        self._filled_ns = 0
+        self._filled_ns: int | None = None
 
     @property
     def per_s(self) -> float:
@@ -60,7 +60,9 @@ class Pace:
         return now_ns + int((1.0 - self._tokens) * SECOND / self.per_s) + 1
 
     def _fill(self, now_ns: int) -> None:
+        # A device's clock starts anywhere, below zero too: only from its first word on is there a time that passed.
+        passed_ns = now_ns - self._filled_ns if self._filled_ns is not None else 0
         per_s = self.per_s
         most = max(1.0, per_s * BURST_S)
-        self._tokens = min(most, self._tokens + (now_ns - self._filled_ns) * per_s / SECOND)
+        self._tokens = min(most, self._tokens + passed_ns * per_s / SECOND)
         self._filled_ns = now_ns

@@ -80,7 +80,7 @@ def batch_body(
         parts: in the batch.
         frames: stored in it.
         samples: stored in it.
-        refused: samples refused in it, whatever the reason.
+        refused: frames refused while it was gathered, whatever the reason; samples are counted by stream, not here.
         opened_s: UTC second of its first arrival; no finer, so that an entry does not time a person's movements.
         sealed_s: UTC second of the seal.
 

@@ -70,6 +70,10 @@ class Database:
         except sqlite3.Error as error:
             await writer.close()
             raise sqlite_error(error, "the database cannot be opened") from error
+        except UnicodeDecodeError as error:
+            # What SQLite says about a damaged schema quotes it, and Python cannot decode that.
+            await writer.close()
+            raise damaged("the database cannot be opened") from error
         except BaseException:
             await writer.close()
             raise
@@ -216,6 +220,8 @@ class Database:
             return [tuple(row) for row in await self._reader.execute_fetchall(sql, args)]
         except sqlite3.Error as error:
             raise sqlite_error(error, "the database cannot be read") from error
+        except UnicodeDecodeError as error:
+            raise damaged("the database cannot be read") from error
 
     async def _commit(self, work: list[Statement]) -> None:
         async with self._turn:
@@ -263,6 +269,9 @@ def sqlite_error(error: sqlite3.Error, what: str, *, fatal: bool = False) -> Sto
         what: what could not be done.
         fatal: whether the outcome is unknown; errors of fsync are fatal in any case.
     """
+    if not fatal and isinstance(error, sqlite3.OperationalError) and not hasattr(error, "sqlite_errorcode"):
+        # Not SQLite's word but Python's: the bytes of a text are not UTF-8, and nobody wrote such a text.
+        return damaged(what)
     extended = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     match extended & 0xFF:
         case sqlite3.SQLITE_FULL:
@@ -279,7 +288,7 @@ def sqlite_error(error: sqlite3.Error, what: str, *, fatal: bool = False) -> Sto
                 return StoreError(
                     "database", f"{what}: the file is damaged", "Run `vestibule fsck`.", fatal=True
                 )
-            return Damage("database", f"{what}: the file is damaged", "Run `vestibule fsck`.")
+            return damaged(what)
         case sqlite3.SQLITE_CONSTRAINT:
             return StoreError(
                 "conflict",
@@ -291,6 +300,15 @@ def sqlite_error(error: sqlite3.Error, what: str, *, fatal: bool = False) -> Sto
             name = getattr(error, "sqlite_errorname", "SQLITE_ERROR")
             fatal = fatal or extended in _IOERR_FSYNC
             return StoreError("disk_io", f"{what}: {name}", "Check the disk (`dmesg`, SMART).", fatal=fatal)
+
+
+def damaged(what: str) -> Damage:
+    """The fault of a database file whose bytes cannot be what was written.
+
+    Args:
+        what: what could not be done.
+    """
+    return Damage("database", f"{what}: the file is damaged", "Run `vestibule fsck`.")
 
 
 def _diverged(code: str) -> Divergence:

@@ -130,7 +130,8 @@ class Mark:
             raise StoreRefused(
                 "mark_missing",
                 "this store has no mark: it is unfinished, or a restored backup",
-                "Run `vestibule init` to finish a new store, `vestibule ledger adopt` after a restore.",
+                "Finish a new store with `vestibule init`. One that lost its mark must not sign again: restore the "
+                "newest copy of the whole data directory, or begin a new store; `vestibule verify` reads this one.",
             ) from None
         except OSError as error:
             raise disk_error(error, "the mark cannot be opened") from error
@@ -141,7 +142,8 @@ class Mark:
                 raise StoreRefused(
                     "mark_invalid",
                     "the mark holds no valid record of what was signed",
-                    "Catch up from mirrors and witnesses, or run `vestibule ledger new-generation`.",
+                    "Keep it as it is: it must not sign again. Restore the newest copy of the whole data directory, "
+                    "or begin a new store; `vestibule verify` reads this one.",
                 )
         except OSError as error:
             os.close(fd)

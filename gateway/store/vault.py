@@ -69,6 +69,16 @@ class Record:
     payload: bytes
 
 
+def segment_path(directory: Path, number: int) -> Path:
+    """The file of a segment.
+
+    Args:
+        directory: `Layout.vault`.
+        number: of the segment, from 1.
+    """
+    return directory / f"{number:08}.seg"
+
+
 def location_of(row: PartRow) -> Location:
     """Where the database says that a part lies."""
     return Location(row.segment, row.offset, row.header_bytes, row.payload_bytes)
@@ -272,7 +282,7 @@ class Vault:
         self._close()
 
     def _path(self, segment: int) -> Path:
-        return self._dir / f"{segment:08}.seg"
+        return segment_path(self._dir, segment)
 
     def _segment_header(self, segment: int) -> bytes:
         return _SEGMENT.pack(_MAGIC, SEGMENT_FORMAT, segment, self._origin_hash)

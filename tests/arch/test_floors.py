@@ -25,7 +25,8 @@ def tree(module: str) -> ast.Module:
 def room_of(module: str) -> str:
     """The room that a path like gateway/core/intake.py stands in; "" for gateway/__init__.py."""
     parts = Path(module).with_suffix("").parts[1:]
-    return "" if parts[0] == "__init__" else parts[0]
+    # `python -m gateway` is the command line's door.
+    return {"__init__": "", "__main__": "app"}.get(parts[0], parts[0])
 
 
 def imported(node: ast.AST, package: tuple[str, ...]) -> Iterator[str]:

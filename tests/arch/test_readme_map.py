@@ -67,3 +67,23 @@ def test_the_walk_names_files_that_are_there() -> None:
     walked = WALK.findall(MAP.read_text(encoding="utf-8"))
     assert len(walked) >= 12
     assert [name for name in walked if not (ROOT / "gateway" / name).is_file()] == []
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), MAP, *(ROOT / "plugins").glob("*.md")]
+    dead = []
+    for document in documents:
+        for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text(encoding="utf-8")):
+            file, _, anchor = link.partition("#")
+            target = document.parent / file if file else document
+            if "://" in link:
+                continue
+            if not target.exists() or (anchor and anchor not in anchors(target.read_text(encoding="utf-8"))):
+                dead.append(f"{document.name}: {link}")
+    assert dead == []
+
+
+def anchors(text: str) -> set[str]:
+    """What headings are called in links."""
+    titles = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}

@@ -141,7 +141,9 @@ def test_a_session_from_open_to_close(rig: Rig) -> None:
     )
     session = str(opened["session"])
     shown = rig("session", "list").stdout
-    assert re.search(rf"{session[:8]} +P-0017 +therapy +{number} +pose, haptic +recording", shown)
+    assert re.search(
+        rf"{session[:8]} +P-0017 +therapy +{number} +pose, haptic, clock, info +recording", shown
+    )
     assert "last heard: never" in rig("status").stdout
     twice = rig("session", "open", "-d", str(number), "-s", "P-2", "-p", "x", "-k", "pose")
     assert twice.exit_code == EXIT_USAGE

@@ -21,7 +21,7 @@ U64, I64 = st.integers(0, 2**64 - 1), st.integers(-(2**63), 2**63 - 1)
 SAMPLE = st.integers(0, frame.SAMPLE_NUMBER_MAX)
 ID32 = st.integers(1, 2**32 - 1)
 NONCE = st.binary(min_size=16, max_size=16)
-TOTALS = st.lists(st.tuples(U16, SAMPLE), max_size=8)
+TOTALS = st.lists(st.tuples(U16, SAMPLE), max_size=8, unique_by=lambda row: row[0])
 WORD = st.text(max_size=12)
 
 
@@ -35,21 +35,22 @@ def ranges(draw: st.DrawFn) -> list[int]:
     return cuts[: len(cuts) // 2 * 2]
 
 
+TOPIC_NAME = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=32)
 FRAMES = st.builds(frame.Frame, U16, st.integers(0, 300), SAMPLE, st.binary(max_size=300))
 DATA = st.builds(frame.Data, U64, TOTALS, st.lists(FRAMES, max_size=5))
 BYE = st.builds(frame.Bye, U64, TOTALS, st.sampled_from(sorted(frame.BYE_REASONS)))
-VERSIONS = st.lists(st.integers(1, 255), min_size=1, max_size=control.MAX_VERSIONS)
+VERSIONS = st.lists(st.integers(1, 255), min_size=1, max_size=control.MAX_VERSIONS, unique=True).map(sorted)
 HELD = st.lists(ID32, max_size=control.MAX_LINKS)
 BODIES: dict[type, st.SearchStrategy[Any]] = {
     control.Pair: st.builds(control.Pair, NONCE, short_text(64), st.binary(max_size=300)),
-    control.Paired: st.builds(control.Paired, NONCE, NONCE, ID32, short_text(32, 1)),
+    control.Paired: st.builds(control.Paired, NONCE, NONCE, ID32, TOPIC_NAME),
     control.Hello: st.builds(control.Hello, ID32, U64, NONCE, VERSIONS, HELD, st.binary(max_size=400)),
     control.Welcome: st.builds(
         control.Welcome,
         NONCE,
         st.one_of(NONCE, st.just(b"")),
         U32,
-        short_text(32),
+        TOPIC_NAME,
         st.one_of(NONCE, st.just(b"")),
         U8,
         VERSIONS,
@@ -61,7 +62,7 @@ BODIES: dict[type, st.SearchStrategy[Any]] = {
     ),
     control.Receipt: st.builds(
         control.Receipt,
-        st.lists(st.tuples(U64, st.binary(max_size=32), ranges()), max_size=4),
+        st.lists(st.tuples(U64, st.sampled_from((b"", bytes(range(32)))), ranges()), max_size=4),
         st.lists(st.tuples(WORD, ranges()), max_size=4),
         st.lists(st.tuples(U64, U16, WORD), max_size=4),
         st.lists(st.tuples(U16, SAMPLE, SAMPLE, SAMPLE, SAMPLE), max_size=4),
@@ -74,7 +75,9 @@ BODIES: dict[type, st.SearchStrategy[Any]] = {
     control.Command: st.builds(
         control.Command,
         st.sampled_from(sorted(control.COMMANDS)),
-        st.lists(st.one_of(I64, st.floats(allow_nan=False), st.text(max_size=20)), max_size=4),
+        st.lists(
+            st.one_of(I64, st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=20)), max_size=4
+        ),
     ),
     control.Reset: st.builds(control.Reset, U64, NONCE, st.sampled_from(sorted(control.RESET_REASONS))),
 }

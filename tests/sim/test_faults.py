@@ -11,6 +11,7 @@ import pytest
 
 from gateway.core.records import Session
 from gateway.errors import StoreError
+from tests.sim.attacker import Attacker, haptic_frame
 from tests.sim.clinic import Network, Rig, make_rig
 from tests.sim.memory import FAIL, FAIL_APPLIED
 from tests.sim.oracle import Fault, Watched, drained, judge_all
@@ -26,9 +27,10 @@ async def asked(gateway: Watched, work: Coroutine[Any, Any, Any]) -> Any:
     assert gateway.task is not None
     request = asyncio.ensure_future(work)
     await asyncio.wait({request, gateway.task}, return_when=asyncio.FIRST_COMPLETED)
-    if request.done():
-        return request.result()
-    request.cancel()
+    if not gateway.task.done():
+        return await request
+    with pytest.raises(StoreError):
+        await request
     await gateway.up()
     return None
 
@@ -203,28 +205,29 @@ def test_close_now_between_the_floors_is_not_on_record_without_its_last_part() -
     """`close --now` ends the session in memory; its last part carries the totals and must not be left out."""
 
     async def main() -> None:
-        rng = random.Random(8)
-        gateway, network = Watched(rng), Network(rng)
+        gateway = Watched(random.Random(8))
         await gateway.start()
         key = await gateway.add_device(1)
         session = await gateway.open(1)
-        rig = make_rig(gateway, network, 1, key)
-        rig.start()
-        await asyncio.sleep(3)
+        device = Attacker(gateway, 1, key)
+        await device.handshake()
+        seq = device.data([haptic_frame(0, 10)])
+        await asyncio.sleep(2)
+        assert seq in device.stored
         gateway.house.disk.free = 32 << 20  # type: ignore[attr-defined]
-        await asyncio.sleep(0.2)
         closing = asyncio.ensure_future(gateway.close(session, at_once=True))
         await asyncio.sleep(5)
         closing.cancel()
-        rig.capturing = False
+        assert gateway.durable.sessions[session.session].state != "closed"
         await gateway.kill()
         await gateway.start()
-        judge_all(gateway, [rig])
+        batches = len(gateway.durable.batches)
         await gateway.close(session, at_once=True)
         await asyncio.sleep(3)
         assert gateway.durable.sessions[session.session].state == "closed"
+        assert len(gateway.durable.batches) == batches + 1, "the last part"
         await gateway.stop()
-        judge_all(gateway, [rig])
+        judge_all(gateway)
 
     simulate(main())
 
@@ -281,8 +284,6 @@ def test_memory_stays_bounded_while_nothing_can_be_written() -> None:
     """Packets without frames weigh nothing in a batch, and must not pile up for ever either."""
 
     async def main() -> None:
-        from tests.sim.attacker import Attacker
-
         rng = random.Random(11)
         gateway = Watched(rng)
         gateway.queue_packets = 256

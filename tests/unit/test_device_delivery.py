@@ -288,3 +288,46 @@ def test_behind_tells_how_far() -> None:
     ]
     assert changes == [Changed("behind", "backlog", 5), Changed("behind", "backlog", 10)]
     assert 12 * S < rig.device.behind_ns(rig.now) <= 13 * S
+
+
+@pytest.mark.parametrize("begin_ns", [-5_000_000 * S, -30 * S, 0, 5_000_000 * S])
+def test_a_clock_may_start_anywhere(begin_ns: int) -> None:
+    rig = Rig.make(probes=False)
+    rig.now = rig._next_commit = begin_ns
+    rig.step(Start())
+    rig.run(100 * MS)
+    lost: list[int] = []
+
+    def every_third_once(header: wire.Header) -> bool:
+        lose = header.type == wire.DATA and header.seq % 3 == 0 and header.seq not in lost
+        if lose:
+            lost.append(header.seq)
+        return lose
+
+    rig.lose = every_third_once
+    rig.run(20 * S, full, 200 * MS)
+    rig.step(Stop())
+    rig.run(20 * S)
+    assert len(lost) > 30
+    assert rig.device.account.resent >= len(lost)
+    assert rig.device.idle
+    assert rig.device.account.stored == rig.device.account.captured
+    assert balanced(rig)
+
+
+@pytest.mark.parametrize("begin_ns", [-5_000_000 * S, 5_000_000 * S])
+def test_probes_into_a_silence_leave_whatever_the_clock_says(begin_ns: int) -> None:
+    rig = Rig.make(probes=False)
+    rig.now = rig._next_commit = begin_ns
+    rig.step(Start())
+    rig.run(100 * MS)
+    rig.up = False
+    for _ in range(5):
+        full(rig)
+    before = rig.device.account.resent
+    rig.run(30 * S)
+    assert 15 <= rig.device.account.resent - before <= 45
+    rig.up = True
+    rig.run(60 * S)
+    assert rig.device.links.held_packets == 0
+    assert balanced(rig)

@@ -7,7 +7,7 @@ import os
 import resource
 import signal
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from hashlib import sha256
@@ -42,6 +42,15 @@ STORE_KEY = bytes(range(32))
 DEVICE_KEY, OTHER_KEY = b"K" * 32, b"L" * 32
 CODE = "ABCDEFGHIJKLMNOPQRSTUVWXY2"
 HASH = sha256(b"some hash").digest()
+
+
+async def failure(work: Awaitable[object]) -> BaseException | None:
+    """What it raised."""
+    try:
+        await work
+    except Exception as error:
+        return error
+    return None
 
 
 def session(number: int, state: str = "open") -> Session:
@@ -466,6 +475,30 @@ async def test_tiles_grow_and_a_snapshot_gives_any_earlier_edge(db: Database, pa
         with pytest.raises(Damage) as caught:
             snapshot.hash_tile(0, 2, 256)
         assert caught.value.where == {"level": 0, "tile": 2}
+
+
+async def test_a_text_that_is_none_any_more_is_damage(db: Database, path: Path) -> None:
+    await db.commit(everything())
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("UPDATE sessions SET purpose = CAST(x'ff6869' AS TEXT)")
+        other.commit()
+    for error in [await failure(db.session_rows()), await failure(load_state(db))]:
+        assert isinstance(error, Damage)
+        assert error.code == "database"
+    with Snapshot(path) as snapshot, pytest.raises(Damage, match="the file is damaged"):
+        snapshot.session_rows(all=True)
+
+
+async def test_a_damaged_schema_is_damage_though_it_cannot_be_quoted(db: Database, path: Path) -> None:
+    await db.commit(everything())
+    await db.close()
+    data = path.read_bytes()
+    # "CREATE TABLE sessions": what SQLite cannot parse it puts into its words, and these are no UTF-8.
+    assert data.count(b"CREATE TABLE sessions") == 1
+    path.write_bytes(data.replace(b"CREATE TABLE sessions", b"CREATE T\xffBLE sessions"))
+    assert isinstance(await failure(Database.open(path, STORE_KEY)), Damage)
+    with pytest.raises(Damage):
+        Snapshot(path)
 
 
 async def test_a_flipped_page_is_found(db: Database, path: Path) -> None:

@@ -102,6 +102,7 @@ def test_a_missing_mark_is_refused(tmp_path: Path, machine: Path) -> None:
     with pytest.raises(StoreRefused) as caught:
         reopened(tmp_path / "mark", machine)
     assert caught.value.code == "mark_missing"
+    assert "adopt" not in caught.value.hint, "adopting refuses it just the same"
 
 
 def test_a_symbolic_link_is_not_followed(mark: Mark, tmp_path: Path, machine: Path) -> None:

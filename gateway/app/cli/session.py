@@ -43,10 +43,10 @@ def open_session(
     """Open a session: from now on these devices are recorded, in the kinds that are named and in no other.
 
     Kinds: pose, gaze, hand, haptic, button, clock, marker, info, pcm, face_fb2, face_arkit, face_unified, face_htc.
-    `clock` and `info` tell of the device and not of the person; without `clock` its times cannot be corrected later.
+    `clock` and `info` tell of the device and not of the person, and are permitted in any case.
 
     \b
-    Example: vestibule session open -d 3 -s P-0017 -p therapy -k pose -k haptic -k clock
+    Example: vestibule session open -d 3 -s P-0017 -p therapy -k pose -k haptic
     """
     args = {
         "devices": [find_device(state, named) for named in devices],

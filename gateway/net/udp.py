@@ -23,8 +23,8 @@ from gateway.errors import LocalError
 from gateway.wire.packet import MAX_DATAGRAM_BYTES
 
 DRAIN: Final = 512  # datagrams a look; then the loop gets its turn
-# Between looks while datagrams come. A busy clinic brings a hundred in that time: code and tables that were pushed out of
-# the caches are fetched once for all of them (62 us a packet in slabs of 10, 36 in slabs of 120, measured).
+# Between looks while datagrams come. A busy clinic brings a hundred in that time: code and tables that were pushed
+# out of the caches are fetched once for all of them (62 us a packet in slabs of 10, 36 in slabs of 120, measured).
 LOOK_S: Final = 0.05
 QUIET_LOOKS: Final = 6  # looks without a datagram after which the loop waits for the next one
 SO_TIMESTAMPNS: Final = 35  # Linux; Python's socket module does not name it

@@ -1,8 +1,11 @@
 """Haptic clips: `.haptic` files of the Lofelt data model, version 1 (JSON), rendered to haptic events.
 
-The rules are those of the data model's own validation: an amplitude envelope that is not empty, times that
-never decrease, every value within 0..1, and an emphasis no weaker than the breakpoint it stands on. Fields
-that the model does not name are ignored, as its rule for minor versions demands.
+Of the data model's own validation, what an envelope cannot do without is refused: fields, an amplitude
+envelope that is not empty, times that never decrease, breakpoints within 0..1. Its other rules are facts about
+a clip that can be played all the same, flagged and counted, one word for each: `other_version` (not 1.x),
+`emphasis_weaker` (than the breakpoint it stands on), `emphasis_amplitude_range` and `emphasis_frequency_range`
+(outside 0..1). Such values are rendered as they are. Fields that the model does not name are ignored, as its
+rule for minor versions demands.
 """
 
 from __future__ import annotations
@@ -37,6 +40,8 @@ HIGHEST_HZ = 300.0
 """The model's frequency is a ratio 0..1 without a unit. It is mapped linearly to the range that the voice
 coils of controllers can play: 0 -> 60 Hz, 1 -> 300 Hz. The same map serves emphasis."""
 
+LARGEST = float(np.finfo(np.float32).max)
+
 UNSPECIFIED_HZ = 0.0
 """Of a clip without a frequency envelope: the actuator chooses (OpenXR, XR_FREQUENCY_UNSPECIFIED)."""
 
@@ -50,7 +55,7 @@ class Version(msgspec.Struct, frozen=True):
 
 
 class Emphasis(msgspec.Struct, frozen=True):
-    """A highlight that stands on one amplitude breakpoint; both values 0..1."""
+    """A highlight that stands on one amplitude breakpoint; both values 0..1, or flagged."""
 
     amplitude: float
     frequency: float
@@ -97,15 +102,11 @@ class Clip(msgspec.Struct, frozen=True):
     signals: Signals
 
 
-class _VersionOnly(msgspec.Struct, frozen=True):
-    version: Version
-
-
 _HINT = "Export the clip again as a .haptic file of version 1."
 
 
 def parse(data: bytes) -> Clip:
-    """Parse and validate a clip.
+    """Parse a clip, and refuse one that cannot be played.
 
     Args:
         data: the JSON, at most `MAX_BYTES`.
@@ -117,11 +118,7 @@ def parse(data: bytes) -> Clip:
         raise refuse(
             f"the clip has {len(data)} bytes; at most {MAX_BYTES}", "Cut the clip into shorter ones."
         )
-    # The version comes first: a clip of another version may well have other fields.
     try:
-        version = msgspec.json.decode(data, type=_VersionOnly).version
-        if version.major != 1 or version.minor < 0 or version.patch < 0:
-            raise refuse(f"the clip has version {version.major}; only version 1 is read", _HINT)
         clip = msgspec.json.decode(data, type=Clip)
     except msgspec.ValidationError as error:
         raise refuse(f"the clip does not have the fields of version 1: {error}", _HINT) from None
@@ -136,12 +133,8 @@ def parse(data: bytes) -> Clip:
         where = f"amplitude breakpoint {number}"
         _check_range(where, "amplitude", point.amplitude)
         if point.emphasis is not None:
-            _check_range(where, "emphasis amplitude", point.emphasis.amplitude)
-            _check_range(where, "emphasis frequency", point.emphasis.frequency)
-            if point.emphasis.amplitude < point.amplitude:
-                raise refuse(
-                    f"{where}: its emphasis is weaker than the breakpoint itself", "Raise the emphasis."
-                )
+            _check_finite(where, "emphasis amplitude", point.emphasis.amplitude)
+            _check_finite(where, "emphasis frequency", hertz(point.emphasis.frequency))
     for number, tone in enumerate(envelopes.frequency or ()):
         _check_range(f"frequency breakpoint {number}", "frequency", tone.frequency)
     return clip
@@ -150,6 +143,12 @@ def parse(data: bytes) -> Clip:
 def _check_range(where: str, what: str, value: float) -> None:
     if not 0.0 <= value <= 1.0:
         raise refuse(f"{where}: {what} out of range", "Keep every value of the clip within 0 and 1.")
+
+
+def _check_finite(where: str, what: str, value: float) -> None:
+    # A sample holds 32 bits, where a larger number would become infinite, which no gateway takes.
+    if not abs(value) <= LARGEST:
+        raise refuse(f"{where}: {what} too large for a sample", "Keep every value of the clip within 0 and 1.")
 
 
 def _check_times(envelope: str, times: Sequence[float]) -> None:
@@ -168,7 +167,7 @@ def _check_times(envelope: str, times: Sequence[float]) -> None:
 
 
 def hertz(ratio: float) -> float:
-    """The frequency in Hz of a ratio 0..1."""
+    """The frequency in Hz of a ratio 0..1; of any other ratio by the same line."""
     return LOWEST_HZ + (HIGHEST_HZ - LOWEST_HZ) * ratio
 
 
@@ -187,7 +186,8 @@ def render(clip: Clip, target: int = RIGHT, actuator: int = 0) -> Track:
         actuator: number of the actuator on that target.
 
     Returns:
-        A haptic track, times from 0. Observations: `emphasis` (transients), `unspecified_frequency` (events).
+        A haptic track, times from 0. Observations: `emphasis` (transients), of those the three that the top of this
+        file names, and `unspecified_frequency` (events).
     """
     points = clip.signals.continuous.envelopes.amplitude
     tones = clip.signals.continuous.envelopes.frequency or []
@@ -221,16 +221,28 @@ def render(clip: Clip, target: int = RIGHT, actuator: int = 0) -> Track:
         samples,
         {
             "emphasis": int((samples["event"] == EVENT_TRANSIENT).sum()),
+            **_odd_emphasis(points),
             "unspecified_frequency": int((samples["frequency_hz"] == UNSPECIFIED_HZ).sum()),
         },
     )
+
+
+def _odd_emphasis(points: Sequence[AmplitudePoint]) -> dict[str, int]:
+    """Emphases that break a rule of the model, by rule; one may break several."""
+    pairs = [(point.amplitude, point.emphasis) for point in points if point.emphasis is not None]
+    return {
+        "emphasis_weaker": sum(emphasis.amplitude < amplitude for amplitude, emphasis in pairs),
+        "emphasis_amplitude_range": sum(not 0.0 <= emphasis.amplitude <= 1.0 for _, emphasis in pairs),
+        "emphasis_frequency_range": sum(not 0.0 <= emphasis.frequency <= 1.0 for _, emphasis in pairs),
+    }
 
 
 def read(name: str, data: bytes) -> Recording:
     """Read a clip as a recording with one haptic track for the right hand.
 
     Returns:
-        Facts: `amplitude_points`, `frequency_points`, `emphasis`, `events`.
+        Facts: `amplitude_points`, `frequency_points`, `emphasis`, `events`, and those of the rules that the top of
+        this file names.
 
     Raises:
         LocalError: `recording`.
@@ -243,5 +255,7 @@ def read(name: str, data: bytes) -> Recording:
         "frequency_points": len(envelopes.frequency or ()),
         "emphasis": track.observations["emphasis"],
         "events": len(track.samples),
+        "other_version": int(clip.version.major != 1 or clip.version.minor < 0 or clip.version.patch < 0),
+        **_odd_emphasis(envelopes.amplitude),
     }
     return Recording(name, [track], round(envelopes.amplitude[-1].time * 1e9), facts)

@@ -161,7 +161,7 @@ APP = {
     "evidence": "the proof document of a frame or a batch, and its verification",
     "evidence_form": "how a proof document is written, and read strictly",
     "export": "the log as static files, and the same for HTTP",
-    "feed": "the samples of recordings, given to a device in the order and at the pace in which a headset would capture them",
+    "feed": "the samples of recordings, given to a device in the order and at the pace in which a",
     "find": "a sample's number -> part and frame",
     "fsck": "the same check of everything, with what mends each fault",
     "house": "everything the spine works with",

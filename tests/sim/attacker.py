@@ -1,4 +1,4 @@
-"""A device that says whatever it is told to say: real keys and valid tags, by hand, without the device machine's rules."""
+"""A device that says whatever it is told: real keys and valid tags, by hand, without the device machine's rules."""
 
 from __future__ import annotations
 
@@ -39,12 +39,21 @@ class Attacker:
         gateway: who it talks to; its answers to `source` are kept.
         device, key: who it is.
         source: its address.
+        clock_offset_ns: the device's clock minus the gateway's.
     """
 
-    def __init__(self, gateway: Gateway, device: int, key: bytes, source: Address | None = None) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        device: int,
+        key: bytes,
+        source: Address | None = None,
+        clock_offset_ns: int = 0,
+    ) -> None:
         self.gateway = gateway
         self.device, self.key = device, key
         self.source = source or (f"10.1.0.{device}", 2000 + device)
+        self.clock_offset_ns = clock_offset_ns
         self.heard: list[bytes] = []
         self.receipts: list[control.Receipt] = []
         self.stored: set[int] = set()
@@ -98,6 +107,10 @@ class Attacker:
                 await asyncio.sleep(0.01)
         return self.welcome
 
+    def now_ns(self) -> int:
+        """The device's own clock."""
+        return now_ns() + self.clock_offset_ns
+
     # ---- sending ----------------------------------------------------------------------------------------------
 
     def send(self, packet: bytes, source: Address | None = None) -> bytes:
@@ -111,7 +124,7 @@ class Attacker:
         if seq is None:
             seq, self.seq = self.seq, self.seq + 1
         up = self._ciphers[link][0]
-        head = wire.pack_header(kind, link, seq, now_ns()) + up.crypt(seq, body)
+        head = wire.pack_header(kind, link, seq, self.now_ns()) + up.crypt(seq, body)
         return head + up.tag(head)
 
     def data_packet(

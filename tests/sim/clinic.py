@@ -278,7 +278,7 @@ class Rig:
 def make_rig(gateway: Gateway, network: Network, number: int, key: bytes, **options: object) -> Rig:
     """A rig; the gateway's answers reach it through the network."""
     config = DeviceConfig(number, key, "sim", -1, gateway.rng.getrandbits(63), **options)  # type: ignore[arg-type]
-    rig = Rig(Device(config, gateway.rng.randbytes), network, gateway, ("10.0.0.%d" % number, 1000 + number))
+    rig = Rig(Device(config, gateway.rng.randbytes), network, gateway, (f"10.0.0.{number}", 1000 + number))
     before = gateway.deliver
 
     def deliver(source: tuple[str, int], packet: bytes) -> None:

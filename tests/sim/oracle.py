@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import msgspec
 
 from gateway.core import part
+from gateway.core.effects import Send, Source
 from gateway.core.ranges import Ranges
 from gateway.ids import StreamKey
 from gateway.keys import seal
@@ -40,8 +41,11 @@ class Watched(Gateway):
     def __init__(self, rng: random.Random, durable: Durable | None = None) -> None:
         super().__init__(rng, durable)
         self.arrived: dict[Seq, int] = {}
-        self.answered: list[tuple[tuple[str, int], bytes]] = []
+        self.told: deque[tuple[Source, bytes]] = deque(maxlen=4096)
         self.signed: dict[int, bytes] = {}
+        self.lose_up: Callable[[bytes], bool] = lambda packet: False
+        self.lose_down: Callable[[bytes], bool] = lambda packet: False
+        self.sent: Counter[int] = Counter()
         self._before: Counter[str] = Counter()
 
     async def start(self) -> None:
@@ -56,7 +60,15 @@ class Watched(Gateway):
         assert root == checkpoint.root, f"two roots at size {checkpoint.size}"
         assert (checkpoint.size, checkpoint.root) == (self.durable.mark.size, self.durable.mark.root)
 
+    def _send(self, effect: Send) -> None:
+        self.sent[effect.packet[3]] += 1
+        self.told.append((effect.source, effect.packet))
+        if not self.lose_down(effect.packet):
+            super()._send(effect)
+
     def arrive(self, packet: bytes, source: tuple[str, int]) -> None:
+        if self.lose_up(packet):
+            return
         if self.task is not None and not self.task.done() and len(packet) >= wire.MIN_BYTES:
             kind, link, seq = packet[3], *wire.HEADER.unpack_from(packet)[2:4]
             # What is authentic comes first in these tests; a forgery of a known seq does not change its type.
@@ -253,6 +265,11 @@ def _judge_log(gateway: Watched) -> None:
         headers = [durable.vault[one.offset][0] for one in durable.parts_of(row.batch)]
         assert row.entry == body["entry"]
         assert merkle.root_of([merkle.leaf_hash(header) for header in headers]) == row.root
+
+
+def kind_is(*types: int) -> Callable[[bytes], bool]:
+    """Whether a packet is of one of these types."""
+    return lambda packet: packet[3] in types
 
 
 async def drained(gateway: Watched, rigs: Iterable[Rig], within_s: float = 120) -> None:

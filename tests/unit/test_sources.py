@@ -239,6 +239,9 @@ def test_pace_of_few_samples() -> None:
 
 # --- haptic clips -----------------------------------------------------------------------------------------------
 
+POINT = {"time": 0, "amplitude": 0.5}
+NOTHING_ODD = {"emphasis_weaker": 0, "emphasis_amplitude_range": 0, "emphasis_frequency_range": 0}
+
 
 def test_a_clip_becomes_one_event_for_each_interval_and_one_for_each_emphasis() -> None:
     track = haptic_clip.render(
@@ -265,7 +268,7 @@ def test_a_clip_becomes_one_event_for_each_interval_and_one_for_each_emphasis() 
     ]
     assert set(track.samples["target"].tolist()) == {LEFT}
     assert set(track.samples["actuator"].tolist()) == {3}
-    assert track.observations == {"emphasis": 2, "unspecified_frequency": 0}
+    assert track.observations == {"emphasis": 2, **NOTHING_ODD, "unspecified_frequency": 0}
 
 
 def test_a_clip_without_frequencies_leaves_them_to_the_actuator() -> None:
@@ -277,11 +280,11 @@ def test_a_clip_without_frequencies_leaves_them_to_the_actuator() -> None:
 
 def test_a_clip_of_one_breakpoint_plays_nothing() -> None:
     got = read_recording("c", clip([{"time": 0.1, "amplitude": 1}]))
-    assert got.facts == {"amplitude_points": 1, "frequency_points": 0, "emphasis": 0, "events": 0}
+    points = {"amplitude_points": 1, "frequency_points": 0, "emphasis": 0, "events": 0}
+    assert got.facts == points | {"other_version": 0} | NOTHING_ODD
     assert list(frames_of(got.tracks[0])) == []
 
 
-POINT = {"time": 0, "amplitude": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -289,9 +292,9 @@ POINT = {"time": 0, "amplitude": 0.5}
     [
         (b"{", "not JSON"),
         (b"{}", "missing required field `version`"),
-        (b'{"version": {"major": 0, "minor": 2}}', "version 0"),
-        (b'{"version": {"major": 1, "minor": -2}}', "version 1"),
         (b'{"version": {"major": 1}}', "missing required field `signals`"),
+        (b'{"version": {"major": 2}}', "missing required field `signals`"),
+        (b'{"version": {"major": "1"}, "signals": {}}', "Expected `int`"),
         (b"{" * 100_000, "not JSON"),
         (clip([]), "empty"),
         (clip([{"time": 0, "amplitude": "x"}]), "Expected `float`"),
@@ -305,9 +308,8 @@ POINT = {"time": 0, "amplitude": 0.5}
         ),
         (clip([POINT], [{"time": 1, "frequency": 2}]), "frequency breakpoint 0: frequency out of range"),
         (clip([POINT | {"emphasis": {"amplitude": 0.6}}]), "missing required field `frequency`"),
-        (clip([POINT | {"emphasis": {"amplitude": 0.4, "frequency": 0}}]), "weaker than the breakpoint"),
-        (clip([POINT | {"emphasis": {"amplitude": 1.5, "frequency": 0}}]), "emphasis amplitude out of range"),
-        (clip([POINT | {"emphasis": {"amplitude": 1, "frequency": -1}}]), "emphasis frequency out of range"),
+        (clip([POINT | {"emphasis": {"amplitude": -1e39, "frequency": 0}}]), "emphasis amplitude too large"),
+        (clip([POINT | {"emphasis": {"amplitude": 1, "frequency": 2e36}}]), "emphasis frequency too large"),
         (b'{"version":{"major":1}' + b" " * haptic_clip.MAX_BYTES, "bytes; at most"),
     ],
 )
@@ -316,6 +318,51 @@ def test_a_clip_that_is_refused_says_why(data: bytes, says: str) -> None:
         read_recording("c", data)
     assert caught.value.code == "recording"
     assert says in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("amplitude", "frequency", "broken"),
+    [
+        (0.25, 0.5, {"emphasis_weaker"}),
+        (1.5, 0.5, {"emphasis_amplitude_range"}),
+        (-0.5, 0.5, {"emphasis_weaker", "emphasis_amplitude_range"}),
+        (0.5, 1.5, {"emphasis_frequency_range"}),
+        (1, -1, {"emphasis_frequency_range"}),
+        (3e38, 1e36, {"emphasis_amplitude_range", "emphasis_frequency_range"}),
+        (0.5, 0, set()),
+    ],
+)
+def test_an_emphasis_that_breaks_a_rule_is_flagged_and_rendered_as_it_is(
+    amplitude: float, frequency: float, broken: set[str]
+) -> None:
+    got = read_recording(
+        "c", clip([POINT | {"emphasis": {"amplitude": amplitude, "frequency": frequency}}, POINT | {"time": 1}])
+    )
+    simple, transient = got.tracks[0].samples
+    assert (simple["amplitude"], simple["event"]) == (0.5, EVENT_SIMPLE)
+    assert transient["amplitude"] == np.float32(amplitude)
+    assert transient["frequency_hz"] == np.float32(60 + 240 * frequency)
+    frame.check_samples(frame.Frame(0, kinds.HAPTIC, 0, got.tracks[0].samples.tobytes()))
+    flags = {rule: int(rule in broken) for rule in NOTHING_ODD}
+    assert {word: got.facts[word] for word in NOTHING_ODD} == flags
+    assert {word: got.tracks[0].observations[word] for word in NOTHING_ODD} == flags
+
+
+@pytest.mark.parametrize(
+    ("version", "other"),
+    [
+        ({"major": 1}, 0),
+        ({"major": 1, "minor": 7, "patch": 3}, 0),
+        ({"major": 2}, 1),
+        ({"major": 0, "minor": 2}, 1),
+        ({"major": 1, "minor": -2}, 1),
+    ],
+)
+def test_another_version_with_the_same_fields_is_flagged(version: dict[str, int], other: int) -> None:
+    data = json.loads(clip([POINT, POINT | {"time": 1}])) | {"version": version}
+    got = read_recording("c", json.dumps(data).encode())
+    assert got.facts["other_version"] == other
+    assert len(got.tracks[0].samples) == 1
 
 
 def test_a_clip_of_too_many_breakpoints_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,10 +16,10 @@ from gateway.ids import SessionId
 from gateway.store.db import Database
 from gateway.store.disk import Disk, RealDisk
 from gateway.store.mark import Mark, MarkValue
-from tests.store_memory import MemoryDisk
 from gateway.store.queries import Head
 from gateway.store.vault import Location, Vault
 from gateway.tlog.merkle import EMPTY_ROOT
+from tests.store_memory import MemoryDisk
 
 ROOTS = [EMPTY_ROOT, *(sha256(bytes([n])).digest() for n in range(9))]
 

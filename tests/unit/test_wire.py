@@ -194,7 +194,7 @@ def welcome(**changed: Any) -> control.Welcome:
         (hello(run=-1), "numbers"),
         (hello(nonce_d=b""), "numbers"),
         (hello(versions=[]), "numbers"),
-        (hello(versions=list(range(1, control.MAX_VERSIONS)) + [255]), ""),
+        (hello(versions=[*range(1, control.MAX_VERSIONS), 255]), ""),
         (hello(versions=[2, 1]), "numbers"),
         (hello(versions=[1, 1]), "numbers"),
         (hello(versions=list(range(1, control.MAX_VERSIONS + 2))), "numbers"),

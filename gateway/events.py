@@ -27,7 +27,7 @@ Reason = Literal[
     # load and the disk
     "queue", "rate", "disk_low", "disk_full", "disk_io", "store_busy", "row",
     # the broker
-    "outbox", "network", "timeout", "shutdown",
+    "outbox", "network", "timeout", "tls", "not_authorized", "refused", "not_subscribed", "shutdown", "taken_over",
     # what no row above names: the set stays closed whatever a library says
     "other",
 ]  # fmt: skip
@@ -142,7 +142,12 @@ class KernelDropped(Event):
 
 @dataclass(frozen=True, slots=True)
 class FramesAdmitted(Event):
-    """Frames of a slab were let in by the consent of their session."""
+    """Frames were let in by the consent of their session, since the last report.
+
+    Args:
+        count: frames.
+        samples: in them.
+    """
 
     level: ClassVar[Level] = "debug"
     count: int
@@ -169,18 +174,6 @@ class DevicesWelcomed(Event):
 
     state: DeviceState
     count: int
-
-
-@dataclass(frozen=True, slots=True)
-class LinkOpened(Event):
-    """A link carried its first valid DATA."""
-
-
-@dataclass(frozen=True, slots=True)
-class LinkReset(Event):
-    """A known device was told that its link is over."""
-
-    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,15 +213,22 @@ class BatchCommitted(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class EntryCommitted(Event):
-    """An entry other than a batch is in the log."""
+class EntriesCommitted(Event):
+    """Entries of one type, other than batches, are in the log with one commit.
 
+    Args:
+        entry: their type.
+        count: how many.
+    """
+
+    level: ClassVar[Level] = "debug"
     entry: EntryWord
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiptsSent(Event):
-    """Devices were told what is stored and what is refused.
+    """Devices were told what is stored and what is refused, after one commit.
 
     Args:
         count: receipts.
@@ -273,7 +273,7 @@ class BrokerConnected(Event):
 
 @dataclass(frozen=True, slots=True)
 class BrokerLost(Event):
-    """The connection to the MQTT broker ended; it is tried again."""
+    """The connection to the MQTT broker ended or cannot be made, told once for each reason; it is tried again."""
 
     level: ClassVar[Level] = "warning"
     reason: Reason

@@ -187,7 +187,7 @@ class Gateway:
             registry.utc_offset_ns,
         )
         for link in registry.touched.values():
-            link.settle()
+            link.settle(0)
         cycle = Cycle(registry.staged, self.store.boot, batch)
         cycle.writes.streams = list(registry.changed_streams.values())
         cycle.writes.links = [link.record for link in registry.touched.values()]

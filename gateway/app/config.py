@@ -22,7 +22,7 @@ from typing import Any
 
 from gateway.app import config_rules as rules
 from gateway.app.config_rules import Key, Place, Rule
-from gateway.app.config_tables import OPS, SECTIONS, Access, Config, Limits, Mqtt
+from gateway.app.config_tables import OPS, SECTIONS, Access, Config, Limits, Mqtt, Seal
 from gateway.errors import ConfigError
 
 FORMAT = 1
@@ -31,7 +31,7 @@ FORMAT = 1
 MAX_FILE_BYTES = 1 << 20
 """A configuration is a page of text; anything larger is another file by mistake."""
 
-__all__ = ["FORMAT", "OPS", "SECTIONS", "Config", "Problem", "check", "default_text", "load"]
+__all__ = ["FORMAT", "OPS", "SECTIONS", "Config", "Problem", "check", "default_text", "load", "warnings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +155,22 @@ def _check_together(path: str, places: dict[Key, Place], values: dict[str, Any])
         text = "limits.urgent_disk_floor_bytes must be less than limits.free_disk_floor_bytes"
         found.append((("limits", "urgent_disk_floor_bytes"), text))
     return [_problem(path, places, key, message) for key, message in found]
+
+
+def warnings(text: str, path: str = "") -> list[Problem]:
+    """What a configuration without faults will make slow, place by place. Reads nothing but its arguments."""
+    values = tomllib.loads(text)
+    mqtt, limits = Mqtt(**values.get("mqtt", {})), Limits(**values.get("limits", {}))
+    interval_ms = Seal(**values.get("seal", {})).interval_ms
+    needed = -(-limits.device_packets_s * interval_ms // 1000)
+    if not mqtt.enabled or mqtt.receive_maximum >= needed:
+        return []
+    message = (
+        f"mqtt.receive_maximum is {mqtt.receive_maximum}: one device may send limits.device_packets_s = "
+        f"{limits.device_packets_s} packets a second, each is confirmed only after the next seal "
+        f"(seal.interval_ms = {interval_ms}), and so the broker holds back what is above that; {needed} would do"
+    )
+    return [_problem(path, rules.locate(text), ("mqtt", "receive_maximum"), message)]
 
 
 def _problem(path: str, places: dict[Key, Place], key: Key, message: str, nearest: str = "") -> Problem:

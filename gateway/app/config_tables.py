@@ -50,7 +50,7 @@ class Udp:
         8_388_608,
         rules.whole(65_536, 268_435_456),
         "Asked of the kernel; bridges pauses such as a slow fsync. The kernel grants net.core.rmem_max at most; "
-        "`vestibule doctor` shows what it granted.",
+        "`vestibule status` shows what it granted.",
     )
 
 
@@ -106,9 +106,6 @@ class Seal:
         33_554_432,
         rules.whole(1_048_576, 268_435_456),
         "A batch that reaches this is sealed before its time.",
-    )
-    max_frames: int = _key(
-        65_536, rules.whole(1, 1_048_576), "A batch that reaches this is sealed before its time."
     )
 
 

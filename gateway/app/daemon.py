@@ -14,6 +14,7 @@ import os
 import signal
 import ssl
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ Config = configuration.Config
 WATCH_S = 1.0
 STALLED_S = 30.0  # a spine that has not come round for so long is not alive, whatever its process says
 STOP_S = 25.0  # systemd kills after 30
+OUR_DOING = frozenset(("", "stopped", "closed"))  # ends of a connection to the broker that are no news
 
 
 def run(layout: Layout, config_path: Path | None) -> None:
@@ -147,7 +149,7 @@ class Daemon:
         self._observer = Observer(config.log.format, config.log.level)
         self._udp: UdpEdge | None = None
         self._broker: Broker | None = None
-        self._connected = False
+        self._broker_was = (False, "")
         self._turned_ns = time.monotonic_ns()
 
     def stop(self) -> None:
@@ -254,10 +256,11 @@ class Daemon:
             await spine_task
 
     async def _watch(self, house: House, spine_task: asyncio.Task[None]) -> None:
-        """Once a second: kernel drops, systemd's watchdog (only after progress) and its status line."""
+        """Once a second: arrivals, kernel drops, the broker, systemd's watchdog (only after progress) and its line."""
         watchdog = Watchdog(watchdog_interval_s())
         dropped = 0
-        arrived = 0
+        edges: dict[events.Transport, UdpEdge | Broker | None] = {"udp": self._udp, "mqtt": self._broker}
+        arrived: Counter[str] = Counter()
         while True:
             await asyncio.sleep(WATCH_S)
             if self._udp is not None:
@@ -265,9 +268,11 @@ class Daemon:
                 if now > dropped:
                     self._observer.emit(events.KernelDropped(now - dropped))
                     dropped = now
-                if self._udp.received > arrived:
-                    self._observer.emit(events.PacketsArrived("udp", self._udp.received - arrived))
-                    arrived = self._udp.received
+            for transport, edge in edges.items():
+                if edge is not None and edge.received > arrived[transport]:
+                    self._observer.emit(events.PacketsArrived(transport, edge.received - arrived[transport]))
+                    arrived[transport] = edge.received
+            self._broker_news()
             idle_s = (time.monotonic_ns() - house.turned_ns) / 1e9
             if idle_s < STALLED_S and not spine_task.done():
                 watchdog.progressed(time.monotonic())
@@ -296,19 +301,37 @@ class Daemon:
             names.gateway,
             names.home,
             spine.arrive_when_room,
-            self._broker_changed,
+            lambda connected: self._broker_news(),
         )
 
-    def _broker_changed(self, connected: bool) -> None:
-        if connected != self._connected:
-            self._connected = connected
-            self._observer.emit(events.BrokerConnected() if connected else events.BrokerLost("network"))
+    def _broker_news(self) -> None:
+        """Say what changed at the broker: whether it is there, and while it is not, why."""
+        broker = self._broker
+        if broker is None or self._broker_was == (broker.connected, broker.why):
+            return
+        self._broker_was = broker.connected, broker.why
+        if broker.connected:
+            self._observer.emit(events.BrokerConnected())
+        elif broker.why not in OUR_DOING:
+            self._observer.emit(events.BrokerLost(events.reason(broker.why)))
 
     def _edges(self) -> dict[str, Any]:
+        mqtt: dict[str, Any] = {"enabled": self._broker is not None, "connected": False}
+        if (broker := self._broker) is not None:
+            mqtt |= {
+                "connected": broker.connected,
+                "why": broker.why,
+                "received": broker.received,
+                "unacknowledged": broker.unacknowledged,
+                "refused": dict(broker.refused),
+                "dropped": broker.dropped,
+                "unsent": broker.unsent,
+            }
         return {
             "kernel_dropped": self._udp.kernel_dropped() if self._udp else 0,
             "received": self._udp.received if self._udp else 0,
-            "mqtt": {"enabled": self._broker is not None, "connected": self._connected},
+            "receive_buffer_bytes": self._udp.buffer_bytes if self._udp else 0,
+            "mqtt": mqtt,
         }
 
     def _not_ready(self, house: House) -> Callable[[], list[dict[str, Any]]]:
@@ -319,8 +342,8 @@ class Daemon:
             idle_s = (time.monotonic_ns() - house.turned_ns) / 1e9
             if idle_s > STALLED_S:
                 out.append({"code": "stalled", "idle_s": int(idle_s)})
-            if self._broker is not None and not self._connected:
-                out.append({"code": "broker_away"})
+            if self._broker is not None and not self._broker.connected:
+                out.append({"code": "broker_away", "why": self._broker.why})
             return out
 
         return reasons
@@ -332,6 +355,19 @@ class Daemon:
         gauge("sessions", "Sessions that are open or draining.", lambda: len(house.registry.sessions))
         gauge("links", "Links that are kept.", lambda: len(house.registry.links))
         gauge("state_free_bytes", "Free disk under the store.", house.disk.free_bytes)
+
+        def broker(read: Callable[[Broker], float]) -> Callable[[], float]:
+            return lambda: read(self._broker) if self._broker is not None else 0
+
+        gauge("mqtt_connected", "1 while the broker has accepted us.", broker(lambda b: b.connected))
+        gauge("mqtt_unacknowledged", "Payloads without a PUBACK yet.", broker(lambda b: b.unacknowledged))
+        gauge(
+            "mqtt_refused",
+            "Payloads of topic, size or QoS that is not taken.",
+            broker(lambda b: b.refused.total()),
+        )
+        gauge("mqtt_dropped", "Answers dropped: the broker was away or slow.", broker(lambda b: b.dropped))
+        gauge("mqtt_unsent", "Answers that the broker refused to take.", broker(lambda b: b.unsent))
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

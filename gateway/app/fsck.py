@@ -18,7 +18,7 @@ SET_BYTE: Final = "set the byte to the value named, or restore the segment from 
 RESTORE_DATABASE: Final = "restore the database from the newest copy"
 REFILL: Final = "fetch the entry from a mirror, or restore the database from the newest copy"
 REBUILD_TILE: Final = "rebuild the tile from the entries, or restore the database from the newest copy"
-NEW_GENERATION: Final = "catch up from mirrors and witnesses, or begin a new generation of the log"
+NEW_STORE: Final = "keep it as it is, and begin a new store: this log must not sign again"
 RESTORE_SUBJECTS: Final = "restore the subject keys from their replica"
 KEEP: Final = "keep it as evidence: it was signed like this, and no repair can change that"
 
@@ -35,11 +35,11 @@ REPAIRS: Final[dict[str, str]] = {
     "entry": REFILL,
     "entry_beyond": RESTORE_DATABASE,
     "entry_missing": REFILL,
-    "forked": NEW_GENERATION,
+    "forked": NEW_STORE,
     "frame": KEEP,
     "head_missing": RESTORE_DATABASE,
     "header_hash": RESTORE_SEGMENT,
-    "mark_invalid": NEW_GENERATION,
+    "mark_invalid": NEW_STORE,
     "object": KEEP,
     "origin": "put back the keys of this store",
     "part_counts": KEEP,
@@ -53,7 +53,7 @@ REPAIRS: Final[dict[str, str]] = {
     "payload_hash": RESTORE_SEGMENT,
     "payload_seal": RESTORE_SUBJECTS,
     "record_header": RESTORE_SEGMENT,
-    "rolled_back": NEW_GENERATION,
+    "rolled_back": RESTORE_DATABASE,
     "root": RESTORE_DATABASE,
     "row": RESTORE_DATABASE,
     "segment_header": RESTORE_SEGMENT,

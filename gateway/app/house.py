@@ -39,7 +39,6 @@ class Totals:
     frames: int = 0
     samples: int = 0
     payload_bytes: int = 0
-    receipts: int = 0
     commit_ms: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     frames_refused: Counter[str] = field(default_factory=Counter)
@@ -168,6 +167,8 @@ class House:
         """Nothing begins for now."""
         self.held = why
         self.observer.emit(events.CycleHeld(events.reason(why)))
+        if why == "disk_low":
+            self.observer.emit(events.DiskLow(self.disk.free_bytes()))
 
     def ready(self) -> None:
         """It goes on."""
@@ -197,9 +198,30 @@ class House:
                 )
             )
 
+        types = Counter(cycle.plan.types if cycle.plan is not None else [])
+        del types["batch"]
+        for kind, count in types.items():
+            self.observer.emit(events.EntriesCommitted(events.entry_word(kind), count))
+
+    def told(self, receipts: int, closed: int) -> None:
+        """What followed a commit.
+
+        Args:
+            receipts: that went to devices.
+            closed: sessions that are complete with it.
+        """
+        if receipts:
+            self.observer.emit(events.ReceiptsSent(receipts))
+        for _ in range(closed):
+            self.observer.emit(events.SessionClosed())
+
     def report(self) -> None:
-        """Once a second: what was refused and shed since the last time, one event for each reason."""
+        """Once a second: what was let in, refused and shed since the last time, one event for each reason."""
         intake, registry, totals = self.intake, self.registry, self.totals
+        admission = intake.admission
+        if admission.frames:
+            self.observer.emit(events.FramesAdmitted(admission.frames, admission.samples))
+        admission.frames = admission.samples = 0
         for reason, count in intake.refused.items():
             self.observer.emit(events.PacketsRefused(events.reason(reason), count))
         for reason, count in intake.admission.refused.items():

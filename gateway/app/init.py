@@ -1,7 +1,7 @@
 """`vestibule init`: make a store. The only code that creates one.
 
 Each step leaves what is there and goes on from it, and the mark is written last, so that a power cut at any moment
-leaves either an unfinished store, with which `init` goes on, or a finished one, which it refuses (STORE.md, Commit).
+leaves either an unfinished store, with which `init` goes on, or a finished one, which it refuses (docs/adr/0003).
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _refuse_finished(layout: Layout) -> None:
         raise StoreRefused(
             "store_exists",
             "there is a finished store in the data directory",
-            "Start it with `vestibule serve`, or name another directory with --data-dir.",
+            "Start it with `vestibule run`, or name another directory with --data-dir.",
         )
 
 
@@ -134,7 +134,7 @@ async def _make_database(layout: Layout, keys: KeyRing, gateway_name: str) -> No
             raise StoreRefused(
                 "mark_missing",
                 "this store holds recordings and has no mark: it is a restored backup, or damaged",
-                "Catch up from mirrors and witnesses, or run `vestibule ledger new-generation`.",
+                "It must not sign again. Read it with `vestibule verify`, and begin a new store elsewhere.",
             )
         for key, value in (
             ("origin", keys.origin),

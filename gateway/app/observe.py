@@ -79,8 +79,6 @@ METRICS: dict[type[Event], tuple[Count, ...]] = {
     events.FramesRefused: (Count("frames_refused_total", "Frames not let in.", "count", ("reason",)),),
     events.DevicePaired: (Count("devices_paired_total", "Devices that got a key."),),
     events.DevicesWelcomed: (Count("devices_welcomed_total", "HELLOs answered.", "count", ("state",)),),
-    events.LinkOpened: (Count("links_opened_total", "Links that carried data."),),
-    events.LinkReset: (Count("links_reset_total", "Links ended by this gateway.", labels=("reason",)),),
     events.SessionOpened: (Count("sessions_opened_total", "Sittings begun."),),
     events.SessionDraining: (Count("sessions_draining_total", "Sittings stopped and still drained."),),
     events.SessionClosed: (Count("sessions_closed_total", "Sittings complete."),),
@@ -94,8 +92,8 @@ METRICS: dict[type[Event], tuple[Count, ...]] = {
         Count("batch_commit_seconds", "Time to commit a batch.", "commit_ms", kind="histogram", scale=0.001),
         Count("ledger_size_entries", "Entries of this gateway's log.", "size", kind="gauge"),
     ),
-    events.EntryCommitted: (
-        Count("entries_committed_total", "Entries other than batches.", labels=("entry",)),
+    events.EntriesCommitted: (
+        Count("entries_committed_total", "Entries other than batches.", "count", ("entry",)),
     ),
     events.ReceiptsSent: (Count("receipts_sent_total", "Receipts sent to devices.", "count"),),
     events.AccessDecided: (Count("accesses_decided_total", "Answers to actors.", labels=("op", "allowed")),),
@@ -105,7 +103,9 @@ METRICS: dict[type[Event], tuple[Count, ...]] = {
         Count("disk_free_bytes", "Free disk when it was last low.", "free_bytes", kind="gauge"),
     ),
     events.BrokerConnected: (Count("broker_connects_total", "Connections to the MQTT broker."),),
-    events.BrokerLost: (Count("broker_losses_total", "Connections to it that ended.", labels=("reason",)),),
+    events.BrokerLost: (
+        Count("broker_losses_total", "Times that it was lost, by reason.", labels=("reason",)),
+    ),
     events.StoreRecovered: (
         Count("store_recoveries_total", "Openings of the store."),
         Count("store_cut_bytes_total", "Bytes of unnamed segment tails cut off.", "cut_bytes"),

@@ -266,7 +266,7 @@ class Spine:
             house.batcher.changed(registry.changed_streams.values(), now_ns, now_ms)
             opened_ms = house.batcher.opened_ms
             cycle.batch = house.seal(now_ns)
-            settled = [(link, *link.settle()) for link in registry.touched.values()]
+            settled = [(link, *link.settle(registry.utc_offset_ns)) for link in registry.touched.values()]
             cycle.writes.streams = list(registry.changed_streams.values())
             if cycle.batch is not None:
                 cycle.number = house.take_batch_number()
@@ -297,15 +297,16 @@ class Spine:
             house.publish()
         self._tell(answers)
         self._tell([Acknowledge(ticket, 0) for ticket in tickets])
+        receipts_sent = 0
         for link, stored, refused in settled:
-            self._receipt(link, cycle, stored, refused)
+            receipts_sent += self._receipt(link, cycle, stored, refused)
         for future, result in waiting:
             if not future.done():
                 future.set_result(result)
-        house.sessions.drop_closed()
         house.committed(
             cycle, (started_ns - now_ns) // 1_000_000, (self._clock_ns() - started_ns) // 1_000_000
         )
+        house.told(receipts_sent, house.sessions.drop_closed())
 
     @staticmethod
     def _disappoint(waiting: list[tuple[asyncio.Future[Any], Any]], error: StoreError) -> None:
@@ -355,13 +356,14 @@ class Spine:
             cycle.sealed_s,
         )
 
-    def _receipt(self, link: Link, cycle: Cycle, stored: Ranges, refused: dict[str, Ranges]) -> None:
+    def _receipt(self, link: Link, cycle: Cycle, stored: Ranges, refused: dict[str, Ranges]) -> int:
+        """Tell a device what became of its packets; returns how many receipts that took."""
         if link.source is None or not (stored or refused):
-            return
+            return 0
         root = cycle.batch.root if cycle.batch is not None else b""
         frames, link.refused_frames = link.refused_frames, []
-        bodies = receipts(
-            cycle.number if root else 0, root, stored, refused, frames, list(link.streams.values())
+        bodies = list(
+            receipts(cycle.number if root else 0, root, stored, refused, frames, list(link.streams.values()))
         )
         now_ns = self._clock_ns()
         self._tell(
@@ -370,6 +372,7 @@ class Spine:
                 for body in bodies
             ]
         )
+        return len(bodies)
 
     def _tell(self, effects: list[Effect]) -> None:
         """Hand effects to the edges; none of them waits."""

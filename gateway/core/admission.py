@@ -41,9 +41,16 @@ class Admission:
         self._registry = registry
         self._permit = permit
         self._permit_version = permit_version
+        self._version = permit_version()
         self._streams_per_link = streams_per_link
         self.refused: Counter[str] = Counter()
+        # Let in since whoever reports last took them.
+        self.frames = 0
         self.samples = 0
+
+    def begin(self) -> None:
+        """Before a slab: the rules now in force; they change only between slabs."""
+        self._version = self._permit_version()
 
     def data(
         self, link: Link, header: wire.Header, arrived_ns: int, data: frame.Data, now_ns: int
@@ -111,34 +118,53 @@ class Admission:
         except WireError as error:
             return error.code
         stream = link.streams[item.stream]
-        if stream.kind != item.kind:
+        kind = item.kind
+        if stream.kind != kind:
             if stream.kind:
                 return "kind_changed"
-            stream.kind = item.kind
+            stream.kind = kind
         first = item.first_sample
-        if first + count > stream.total:
+        last = first + count - 1
+        if last >= stream.total:
             return "totals"
-        if stream.accounted.overlaps(first, first + count - 1):
+        lasts = stream.accounted.lasts
+        if lasts and first <= lasts[-1] and stream.accounted.overlaps(first, last):
             return accounting.touches(stream, first, count)
-        reason = self._why_not(link, item, now_ns)
+        session = self._registry.sessions.get(link.record.session)
+        permit = link.permits.get(kind)
+        if (
+            permit is None
+            or session is None
+            or session.state != "open"
+            or not permit.allowed
+            or permit.version != self._version
+            or permit.until_ns <= now_ns
+        ):
+            reason = self._why_not(link, session, item, now_ns)
+            if reason:
+                accounting.refuse(stream, first, count, reason)
+                self._registry.changed_streams[id(stream)] = stream
+                return reason
+        if lasts and first == lasts[-1] + 1:
+            # In order, as nearly always; what `accounting.store` would do.
+            lasts[-1] = last
+            stream.stored += count
+        else:
+            accounting.store(stream, first, count)
         self._registry.changed_streams[id(stream)] = stream
-        if reason:
-            accounting.refuse(stream, first, count, reason)
-            return reason
-        accounting.store(stream, first, count)
+        self.frames += 1
         self.samples += count
-        if item.kind == kinds.CLOCK:
+        if kind == kinds.CLOCK:
             link.clock.probe(item.samples)
         packet.frames.append(AdmittedFrame(stream, item, frame.encode_frame(item), count))
         return ""
 
-    def _why_not(self, link: Link, item: frame.Frame, now_ns: int) -> str:
-        session = self._registry.sessions.get(link.record.session)
+    def _why_not(self, link: Link, session: Session | None, item: frame.Frame, now_ns: int) -> str:
         if session is None or session.state == "closed":
             return "closed"
         permits = link.permits
         permit = permits.get(item.kind)
-        if permit is None or permit.until_ns <= now_ns or permit.version != self._permit_version():
+        if permit is None or permit.until_ns <= now_ns or permit.version != self._version:
             permit = permits[item.kind] = self._permit(session, item.kind, now_ns)
         if not permit.allowed:
             return permit.reason

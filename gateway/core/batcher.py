@@ -15,12 +15,12 @@ from gateway.core.effects import AdmittedFrame, AdmittedPacket
 from gateway.core.observations import observe
 from gateway.core.part import ARRIVAL, PART_ID_BYTES, Observation, SealedPart, StreamTotals, build
 from gateway.core.records import Session, StreamRecord
+from gateway.core.screening import Strand, screen, strands_of
 from gateway.errors import WireError
 from gateway.ids import SessionId, StreamKey
 from gateway.permit import Permit
 from gateway.tlog import merkle
-from gateway.wire import kinds
-from gateway.wire.frame import check_samples, samples_pass
+from gateway.wire.frame import check_samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,31 +153,49 @@ class Batcher:
         """
         gathered, self._sessions = self._sessions, {}
         self._bytes, self._due_ns, self.ends = 0, None, False
-        parts: list[tuple[SessionId, SealedPart]] = []
         withdrawn: Counter[str] = Counter()
+        strands: dict[SessionId, dict[int, Strand]] = {}
+        for session_id, work in gathered.items():
+            strands[session_id] = strands_of(work.packets)
+            denied = _denied(session_of(session_id), strands[session_id], permit, now_ns)
+            if denied:
+                withdrawn += _discard(work.packets, lambda item: denied.get(item.frame.kind, ""))  # noqa: B023
+                strands[session_id] = strands_of(work.packets)
+        suspects = screen(strand for of_session in strands.values() for strand in of_session.values())
+        if suspects:
+            for session_id, work in gathered.items():
+                if suspects & strands[session_id].keys():
+                    withdrawn += _discard(work.packets, lambda item: _why_bad(item, suspects))
+                    strands[session_id] = strands_of(work.packets)
+        parts: list[tuple[SessionId, SealedPart]] = []
         samples = refused = frames = 0
         for session_id, work in gathered.items():
             session = session_of(session_id)
-            permits: dict[int, Permit] = {}
-            for packet in work.packets:
-                for item in packet.frames:
-                    if item.frame.kind not in permits:
-                        permits[item.frame.kind] = permit(session, item.frame.kind, now_ns)
-            denied = {kind: answer.reason for kind, answer in permits.items() if not answer.allowed}
-            if denied:
-                withdrawn += _discard(work.packets, lambda item: denied.get(item.frame.kind, ""))  # noqa: B023
-            suspects = _suspects(work.packets)
-            if suspects:
-                withdrawn += _discard(work.packets, lambda item: _why_bad(item, suspects))  # noqa: B023
-            part = _part(session, work, subject_key(session), random(PART_ID_BYTES), utc_offset_ns)
+            key = subject_key(session)
+            part = _part(
+                session, work, strands[session_id].values(), key, random(PART_ID_BYTES), utc_offset_ns
+            )
             parts.append((session_id, part))
             frames += part.core.counts[0]
             samples += part.core.counts[1]
-            refused += sum(count for _, count in part.core.refusals)
+            refused += sum([count for _, count in part.core.refusals])
         if not parts:
             return None
         root = merkle.root_of([merkle.leaf_hash(part.header) for _, part in parts])
         return SealedBatch(parts, root, frames, samples, refused, withdrawn)
+
+
+def _denied(
+    session: Session,
+    strands: dict[int, Strand],
+    permit: Callable[[Session, int, int], Permit],
+    now_ns: int,
+) -> dict[int, str]:
+    """Kinds of a session that lost their permit since the admission, with the reason."""
+    answers = {
+        kind: permit(session, kind, now_ns) for kind in {strand.stream.kind for strand in strands.values()}
+    }
+    return {kind: answer.reason for kind, answer in answers.items() if not answer.allowed}
 
 
 def _discard(packets: list[AdmittedPacket], why: Callable[[AdmittedFrame], str]) -> Counter[str]:
@@ -197,22 +215,6 @@ def _discard(packets: list[AdmittedPacket], why: Callable[[AdmittedFrame], str])
     return count
 
 
-def _suspects(packets: list[AdmittedPacket]) -> set[int]:
-    """Streams (by id) with a value that may be wrong: one vector test over all of a stream's samples."""
-    by_stream: dict[int, tuple[int, list[bytes]]] = {}
-    for packet in packets:
-        for item in packet.frames:
-            row = by_stream.get(id(item.stream))
-            if row is None:
-                row = by_stream[id(item.stream)] = (item.frame.kind, [])
-            row[1].append(item.frame.samples)
-    return {
-        stream
-        for stream, (kind, samples) in by_stream.items()
-        if not kinds.KINDS[kind].variable and not samples_pass(kind, b"".join(samples))
-    }
-
-
 def _why_bad(item: AdmittedFrame, suspects: set[int]) -> str:
     if id(item.stream) in suspects:
         try:
@@ -223,12 +225,16 @@ def _why_bad(item: AdmittedFrame, suspects: set[int]) -> str:
 
 
 def _part(
-    session: Session, work: _Gathered, subject_key: bytes, part_id: bytes, utc_offset_ns: int
+    session: Session,
+    work: _Gathered,
+    strands: Iterable[Strand],
+    subject_key: bytes,
+    part_id: bytes,
+    utc_offset_ns: int,
 ) -> SealedPart:
     arrivals = bytearray()
     leaves: list[bytes] = []
     refusals: Counter[str] = Counter()
-    by_stream: dict[int, tuple[StreamRecord, list[tuple[int, int]], list[bytes]]] = {}
     samples = 0
     pack = ARRIVAL.pack
     for packet in work.packets:
@@ -245,18 +251,16 @@ def _part(
         for item in packet.frames:
             leaves.append(item.data)
             samples += item.count
-            stream = item.stream
-            row = by_stream.get(id(stream))
-            if row is None:
-                row = by_stream[id(stream)] = (stream, [], [])
-            row[1].append((item.frame.first_sample, item.count))
-            row[2].append(item.frame.samples)
         for _, reason in packet.refused:
             refusals[reason] += 1
     observations: list[Observation] = []
-    for stream, numbers, data in by_stream.values():
-        noticed, stream.last_ns = observe(stream.stream, stream.kind, numbers, data, stream.last_ns)
-        observations += noticed
+    for strand in strands:
+        if strand.odd:
+            stream = strand.stream
+            noticed, stream.last_ns = observe(
+                stream.stream, stream.kind, strand.numbers, strand.samples, stream.last_ns
+            )
+            observations += noticed
     totals = [
         StreamTotals(
             s.device, s.run, s.stream, s.kind, s.total, s.stored, s.missing, sorted(s.refused.items())

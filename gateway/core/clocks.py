@@ -29,6 +29,24 @@ class LinkClock:
         self._probed_uncertainty_ns = 0
         self._probed_at_ns = 0
 
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing is known yet."""
+        return self._least_ns is None
+
+    def restore(self, clock_ns: int | None, utc_offset_ns: int) -> None:
+        """Go on with what an earlier run of the gateway learned; see `least_utc_ns`.
+
+        Without it, packets that were sealed long ago and are sent again after a restart would seem to have been
+        captured just now, and what was captured before a session's close would be refused as captured after it.
+        """
+        if clock_ns is not None and self._least_ns is None:
+            self._least_ns = clock_ns - utc_offset_ns
+
+    def least_utc_ns(self, utc_offset_ns: int) -> int | None:
+        """UTC minus the device's clock, by the least delay seen; None while nothing is known."""
+        return None if self._least_ns is None else self._least_ns + utc_offset_ns
+
     def packet(self, t_send_ns: int, arrived_ns: int) -> None:
         """Learn from a fresh packet: the offset is at most the difference of these two."""
         delay = arrived_ns - t_send_ns

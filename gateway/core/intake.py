@@ -88,6 +88,7 @@ class Intake:
         self._now_ns, self._now_ms = now_ns, now_ms
         effects: list[Effect] = []
         self._effects = effects
+        self.admission.begin()
         links = self.registry.links
         for arrival in slab:
             packet = arrival.packet
@@ -177,6 +178,7 @@ class Intake:
             self.refused["hello_replay"] += 1
             return
         device.hello_seq = seq
+        registry.let_go(device.device, hello.links)
         if key == device.next_key:
             device.key, device.next_key = key, b""
         registry.staged_device(device)
@@ -206,6 +208,7 @@ class Intake:
             registry.refusals[device.device] = (arrival.packet, packet)
         else:
             record.welcome = packet
+            record.clock_ns = arrival.arrived_ns - header.t_send_ns + registry.utc_offset_ns
             registry.add_link(record, arrival.source)
         registry.welcomed[
             control.REFUSED if refused else control.RECORDING if session else control.WAITING
@@ -244,6 +247,8 @@ class Intake:
         if record.state != "live":
             self.refused[f"link_{record.state}"] += 1
             return self._reset(link, header, arrival)
+        if link.clock.is_new:
+            link.clock.restore(record.clock_ns, self.registry.utc_offset_ns)
         link.heard(header, source, arrival.arrived_ns)
         record.fresh_ms = self._now_ms
         self.registry.touched[link.number] = link
@@ -315,6 +320,7 @@ class Intake:
 
     def _bye(self, link: Link, seq: int, bye: frame.Bye) -> None:
         self.admission.announce(link, bye.totals)
-        link.record.bye = bye.totals
+        link.bye = bye.totals
+        link.commands.clear()  # the device says no more on this link, and would take the next for news
         link.raise_floor(bye.floor)
         link.pending.append((seq, STORED))

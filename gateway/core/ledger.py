@@ -23,11 +23,13 @@ class Plan:
     """What appending some entries changes.
 
     Args:
+        types: of the entries, in their order.
         entries: `(index, leaf data)`.
         tiles: whole rows.
         head: from where to where the head moves.
     """
 
+    types: list[str]
     entries: list[tuple[int, bytes]]
     tiles: list[TileWrite]
     head: HeadMove
@@ -76,6 +78,7 @@ class Ledger:
         after = self._frontier.copy()
         after.extend(leaves)
         return Plan(
+            types=[str(body["type"]) for body in bodies],
             entries=list(enumerate(data, self.size)),
             tiles=tile_updates(self.size, leaves, self._tails),
             head=HeadMove(self.size, self.root, after.size, after.root()),

@@ -30,6 +30,7 @@ class Link:
 
     __slots__ = (
         "asked_ns",
+        "bye",
         "bad_tag_count",
         "bad_tags",
         "clock",
@@ -65,6 +66,8 @@ class Link:
         # What this cycle will settle: packets on their way to the seal, or seq with a verdict.
         self.pending: list[AdmittedPacket | tuple[int, str]] = []
         self.refused_frames: list[tuple[int, int, str]] = []
+        # Totals of a BYE that came; the record gets them with the cycle that settles what came before it.
+        self.bye: list[tuple[int, int]] | None = record.bye
         self.copies = Bucket(COPY_ANSWERS_S, COPY_ANSWERS_S)
         self.resets = Bucket(1, 1)
         self.bad_tags: Buckets | None = None
@@ -103,6 +106,9 @@ class Link:
             if seq > self.newest:
                 self.newest = seq
                 self.source = source
+            elif self.source is None:
+                # After a restart: what comes fresh below the newest seq of the store is the first sign of where.
+                self.source = source
         self.clock.packet(header.t_send_ns, arrived_ns)
 
     def raise_floor(self, floor: int) -> None:
@@ -128,8 +134,11 @@ class Link:
         packet = wire.pack_header(kind, self.record.link, seq, now_ns) + self.down.crypt(seq, body)
         return packet + self.down.tag(packet)
 
-    def settle(self) -> tuple[Ranges, dict[str, Ranges]]:
+    def settle(self, utc_offset_ns: int) -> tuple[Ranges, dict[str, Ranges]]:
         """Give every pending packet its verdict, in the durable record; the next commit makes it last.
+
+        Args:
+            utc_offset_ns: UTC minus monotonic, so that what is known of the device's clock outlives this process.
 
         Returns:
             `(stored, refused by reason)` ranges of seq of this cycle, for the receipt.
@@ -137,6 +146,9 @@ class Link:
         stored = Ranges()
         refused: dict[str, Ranges] = {}
         done = self.record.done
+        # By runs of one verdict: nearly always a whole second is one.
+        runs: list[tuple[int, int, str]] = []
+        first, last, word = 0, -1, ""
         for item in self.pending:
             if isinstance(item, tuple):
                 seq, verdict = item
@@ -145,12 +157,21 @@ class Link:
                 verdict = STORED if item.frames or not item.refused else item.refused[0][1]
                 if item.frames and item.refused:
                     self.refused_frames += [(seq, stream, reason) for stream, reason in item.refused]
-            done.settle(seq, seq, verdict)
-            if verdict == STORED:
-                stored.add(seq, seq)
-            else:
-                refused.setdefault(verdict, Ranges()).add(seq, seq)
+            if seq == last + 1 and verdict == word:
+                last = seq
+                continue
+            if last >= 0:
+                runs.append((first, last, word))
+            first, last, word = seq, seq, verdict
+        if last >= 0:
+            runs.append((first, last, word))
+        for first, last, word in runs:
+            done.settle(first, last, word)
+            (stored if word == STORED else refused.setdefault(word, Ranges())).add(first, last)
         self.pending = []
+        self.record.bye = self.bye
+        if not self.clock.is_new:
+            self.record.clock_ns = self.clock.least_utc_ns(utc_offset_ns)
         done.bound()
         return stored, refused
 

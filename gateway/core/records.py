@@ -103,7 +103,8 @@ class LinkRecord:
         fresh_ms: UTC of the last fresh packet.
         done: verdicts by seq.
         floor: highest floor told by the device.
-        bye: totals of its BYE, or None while there was none.
+        bye: totals of its BYE, or None while there was none; empty as well for a link that its device let go.
+        clock_ns: UTC minus the device's clock, at most; None while nothing is known.
     """
 
     link: LinkId
@@ -123,6 +124,7 @@ class LinkRecord:
     done: Verdicts = field(default_factory=Verdicts)
     floor: int = 0
     bye: list[tuple[int, int]] | None = None
+    clock_ns: int | None = None
 
 
 @dataclass(slots=True)

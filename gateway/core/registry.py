@@ -7,7 +7,7 @@ not be said before that waits in `answers`. After a start it is filled from the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from gateway.core.effects import Effect, MqttSource, Send, Source
@@ -187,6 +187,22 @@ class Registry:
         link = self.links.get(number)
         return link is not None and link.record.device == device and link.record.state != "revoked"
 
+    def let_go(self, device: DeviceId, held: Sequence[int]) -> None:
+        """A device's HELLO names all links that it holds packets for: on its others nothing comes any more.
+
+        An app that crashed says no BYE; without this its session would wait for one as long as links are kept.
+        """
+        for link in self.links.values():
+            if (
+                link.record.device == device
+                and link.bye is None
+                and link.record.state == "live"
+                and link.number not in held
+            ):
+                link.bye = []
+                link.commands.clear()
+                self.touched[link.number] = link
+
     def end(self, link: Link, state: str) -> None:
         """A link is over: copies are still answered, anything fresh gets RESET."""
         link.record.state = state
@@ -225,7 +241,7 @@ class Registry:
     def wanted_command(self, link: Link) -> tuple[str, str] | None:
         """What a link should have been told: `(verb, reason)`, or None."""
         record = link.record
-        if record.state != "live":
+        if record.state != "live" or link.bye is not None:
             return None
         if not record.session:
             return ("open", "") if self.session_for(record.device) else None

@@ -177,7 +177,7 @@ class Sessions:
             }
             self._entry(session, "drain", self._commit(session.subject, text), now_ms)
             for link in self._registry.links_of(session.session):
-                if link.record.state == "live":
+                if link.record.state == "live" and link.bye is None:
                     effects += self._registry.command(link, "stop", "closed", now_ns)
         if at_once:
             for link in self._registry.links_of(session.session):
@@ -208,11 +208,19 @@ class Sessions:
         self._entry(session, "close", self._commit(session.subject, text), now_ms)
         self._registry.urgent = True
 
-    def drop_closed(self) -> None:
-        """Forget closed sessions and their streams; call it after the commit that closed them."""
+    def drop_closed(self) -> int:
+        """Forget closed sessions and their streams; call it after the commit that closed them.
+
+        Returns:
+            How many.
+        """
         registry = self._registry
-        closed = [session for session in registry.sessions.values() if session.state == "closed"]
-        for session in [session for session in closed if not self._batcher.holds(session.session)]:
+        closed = [
+            session
+            for session in registry.sessions.values()
+            if session.state == "closed" and not self._batcher.holds(session.session)
+        ]
+        for session in closed:
             del registry.sessions[session.session]
             for key in [key for key in registry.streams if key[0] == session.session]:
                 del registry.streams[key]
@@ -220,6 +228,7 @@ class Sessions:
                 link.streams.clear()
                 link.permits.clear()
             self._forget(session.session)
+        return len(closed)
 
     def _entry(self, session: Session, event: SessionEvent, commit: bytes, now_ms: int) -> None:
         body = session_body(

@@ -75,6 +75,8 @@ class Broker:
         self._handing: asyncio.Task[None] | None = None
         self._held = False
         self._paused = False
+        self.received = 0
+        """Payloads that came, whatever became of them."""
         self.refused: Counter[str] = Counter()
         """Payloads refused here: `topic`, `oversize`, `qos`."""
 
@@ -109,6 +111,7 @@ class Broker:
 
     async def _take(self, topic: str, payload: bytes, qos: int) -> int:
         """A payload came; what this returns is its PUBACK."""
+        self.received += 1
         if qos != 1:
             # QoS 0 has no PUBACK to withhold, so nothing would bound it. QoS 2 no broker sends to our subscriptions.
             self.refused["qos"] += 1

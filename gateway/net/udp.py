@@ -66,7 +66,8 @@ class UdpEdge:
                 "Choose another [udp] listen in the configuration, or stop what uses the port.",
             ) from error
         self.host, self.port = self._socket.getsockname()[:2]
-        self.buffer_bytes = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        # The kernel tells twice what it granted: the other half is for its own books, socket(7).
+        self.buffer_bytes = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
         self.received = 0
         self.unsent = 0
         self._quiet = 0

@@ -148,7 +148,9 @@ def _check_range(where: str, what: str, value: float) -> None:
 def _check_finite(where: str, what: str, value: float) -> None:
     # A sample holds 32 bits, where a larger number would become infinite, which no gateway takes.
     if not abs(value) <= LARGEST:
-        raise refuse(f"{where}: {what} too large for a sample", "Keep every value of the clip within 0 and 1.")
+        raise refuse(
+            f"{where}: {what} too large for a sample", "Keep every value of the clip within 0 and 1."
+        )
 
 
 def _check_times(envelope: str, times: Sequence[float]) -> None:

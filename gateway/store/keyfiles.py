@@ -200,5 +200,5 @@ def _bad(name: str) -> ConfigError:
     return ConfigError(
         "key_file",
         f"{name}.key does not hold a {name} key",
-        "Restore it from its escrow: `vestibule key restore`.",
+        "Put back the file as it was; no command makes key files of an escrow yet.",
     )

@@ -201,7 +201,7 @@ def read_private(path: Path, most: int, *, check_mode: bool = True) -> bytes:
         raise ConfigError(
             "file_missing",
             f"{path.name} is not there",
-            "Run `vestibule init`, or restore it from its escrow.",
+            "Run `vestibule init` for a new store, or put back the file of this one.",
         ) from None
     except OSError as error:
         raise ConfigError("file_unreadable", f"{path.name} cannot be read: {error.strerror}") from error

@@ -33,6 +33,8 @@ Row = tuple[Any, ...]
 
 _T = TypeVar("_T")
 _SIGN: Final = 1 << 63
+# A device may claim any 64-bit time; a difference of two does not fit a column.
+_INT_MIN, _INT_MAX = -(1 << 63), (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def statements(writes: Writes, secrets: Secrets) -> list[Statement]:
         # A code that is spent and expired is worth nothing: its record goes, and the secret with it.
         Statement(_FORGET_PAIRING, [(item.spent_by, item.expires_ms) for item in spent]),
         Statement(_put("sessions", 11), [_session_row(session) for session in writes.sessions]),
-        Statement(_put("links", 17), [_link_row(link, secrets) for link in writes.links]),
+        Statement(_put("links", 18), [_link_row(link, secrets) for link in writes.links]),
         Statement(_put("streams", 11), [_stream_row(stream) for stream in writes.streams]),
         Statement(_put("texts", 3), [(text.commit, text.subject, text.sealed) for text in writes.texts]),
         Statement(_add("parts", 12), [_part_row(part) for part in writes.parts]),
@@ -201,13 +203,14 @@ def _link_row(link: LinkRecord, secrets: Secrets) -> Row:
         msgspec.msgpack.encode(link.done.rows()),
         _signed(link.floor),
         None if link.bye is None else msgspec.msgpack.encode(link.bye),
+        None if link.clock_ns is None else min(max(link.clock_ns, _INT_MIN), _INT_MAX),
     )
 
 
 def link_of(row: Row, secrets: Secrets) -> LinkRecord:
     """A row of `links`."""
     (number, device, run, session, transport, nonce_d, nonce_g, key, hello_seq) = row[:9]
-    (hello, welcome, established, state, fresh_ms, done, floor, bye) = row[9:]
+    (hello, welcome, established, state, fresh_ms, done, floor, bye, clock_ns) = row[9:]
     return LinkRecord(
         link=LinkId(number),
         device=DeviceId(device),
@@ -226,6 +229,7 @@ def link_of(row: Row, secrets: Secrets) -> LinkRecord:
         done=Verdicts(_decode(done, list[tuple[int, int, str]])),
         floor=_unsigned(floor),
         bye=None if bye is None else _decode(bye, list[tuple[int, int]]),
+        clock_ns=clock_ns,
     )
 
 

@@ -52,7 +52,8 @@ CREATE TABLE links (
     link INTEGER PRIMARY KEY, device INTEGER NOT NULL, run INTEGER NOT NULL, session BLOB NOT NULL,
     transport TEXT NOT NULL, nonce_d BLOB NOT NULL, nonce_g BLOB NOT NULL, key BLOB NOT NULL, hello_seq INTEGER,
     hello BLOB NOT NULL, welcome BLOB NOT NULL, established INTEGER NOT NULL, state TEXT NOT NULL,
-    fresh_ms INTEGER NOT NULL, done BLOB NOT NULL, floor INTEGER NOT NULL, bye BLOB
+    fresh_ms INTEGER NOT NULL, done BLOB NOT NULL, floor INTEGER NOT NULL, bye BLOB,
+    clock_ns INTEGER
 ) STRICT;
 CREATE INDEX links_live ON links (link) WHERE state = 'live';
 CREATE TABLE streams (

@@ -123,7 +123,8 @@ def decode_data(body: bytes) -> Data:
         raise _why(_loose_data, body, "DATA body") from error
     if _encode(data) != body:
         raise WireError("not_canonical", "the DATA body is not in its canonical form")
-    _check_named_once(data.totals)
+    if len(data.totals) > 1:
+        _check_named_once(data.totals)
     return data
 
 
@@ -151,7 +152,7 @@ def decode_bye(body: bytes) -> Bye:
 
 
 def _check_named_once(totals: list[tuple[int, int]]) -> None:
-    if len(totals) > 1 and len({stream for stream, _ in totals}) != len(totals):
+    if len({stream for stream, _ in totals}) != len(totals):
         raise WireError("numbers", "totals that name a stream twice")
 
 

@@ -257,8 +257,10 @@ def test_after_the_stop_the_store_is_checked_and_damage_is_placed(
         rig.json("device", "add", "one", "--out", key)
         rig.json("session", "open", "-d", "one", "-s", "P-1", "-p", "therapy", "-k", "pose")
         send_poses(key, int(str(rig.json("status")["udp"]).rpartition(":")[2]), 100)
+        stopped = rig("stop")
     finally:
         code = rig.stop()
+    assert (stopped.exit_code, stopped.stdout) == (0, "The gateway has stopped.\n"), stopped.stderr
     assert code == 0
     done = rig("status")
     assert done.exit_code == EXIT_UNREACHABLE

@@ -90,7 +90,9 @@ class Attacker:
         self.hello_seq += 1
         config = DeviceConfig(self.device, self.key, "sim", -1, self.run, versions=versions)
         self._nonce_d = self.gateway.rng.randbytes(control.NONCE_BYTES)
-        made = hello(config, handshake_key(self.key), self.hello_seq, self._nonce_d, links, "start", now_ns())
+        made = hello(
+            config, handshake_key(self.key), self.hello_seq, self._nonce_d, links, "start", self.now_ns()
+        )
         self.hello_packet = made.packet
         return made.packet
 

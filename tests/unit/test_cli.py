@@ -19,6 +19,7 @@ from gateway.app.cli import exits, output
 from gateway.app.cli.lazy import LazyGroup
 from gateway.app.cli.main import VERBS, root
 from gateway.app.cli.progress import Lines, _json_line, _text_line
+from gateway.app.cli.setup import ended
 from gateway.app.cli.state import SYSTEM_DATA_DIR, State, default_data_dir, write_file
 from gateway.errors import (
     EXIT_REFUSED,
@@ -409,6 +410,7 @@ def test_escrow_asks_nobody_where_nobody_is(store: Path, tmp_path: Path) -> None
     "args",
     [
         ["status"],
+        ["stop"],
         ["pair"],
         ["device", "list"],
         ["device", "add", "x"],
@@ -425,6 +427,17 @@ def test_no_daemon_is_69(store: Path, args: list[str]) -> None:
     done = at(store, *args)
     assert (done.exit_code, done.stdout) == (EXIT_UNREACHABLE, "")
     assert "vestibule run" in done.stderr
+
+
+def test_the_end_of_a_process_is_noticed() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        with ended(child.pid) as is_gone:
+            assert not is_gone(0.01)
+            child.communicate(b"\n")
+            assert is_gone(20.0)
+        # Reaped by now: whoever takes its number next is another one.
+        with ended(child.pid) as is_gone:
+            assert is_gone(0.0)
 
 
 def test_what_cannot_be_undone_wants_a_yes(store: Path) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import tomllib
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from paths import ROOT
 
-from gateway.app.config import FORMAT, SECTIONS, Problem, check, default_text, load
+from gateway.app.cli.main import root
+from gateway.app.config import FORMAT, SECTIONS, Problem, check, default_text, load, warnings
 from gateway.app.config_rules import locate
 from gateway.errors import EXIT_REFUSED, ConfigError
 
@@ -194,6 +197,33 @@ def test_places_are_found_past_strings_comments_and_brackets() -> None:
         ("many", "n"): (12, 1),
         ("many", "m"): (15, 1),
     }
+
+
+def test_a_broker_that_would_hold_back_is_warned_of() -> None:
+    mqtt = '[mqtt]\nenabled = true\nhost = "localhost"\nreceive_maximum = {}\n'
+    seal = "[seal]\ninterval_ms = 250\n[limits]\ndevice_packets_s = 1001\n"
+    assert warnings(GOOD + mqtt.format(251) + seal) == []
+    (warning,) = warnings(GOOD + mqtt.format(250) + seal, "v.toml")
+    assert str(warning).startswith("v.toml:8:1: mqtt.receive_maximum is 250: one device may send")
+    assert warning.message.endswith("; 251 would do")
+    assert check(GOOD + mqtt.format(250) + seal) == [], "it is slow, not wrong"
+    assert warnings((GOOD + mqtt.format(250) + seal).replace("true", "false")) == [], "no broker, no warning"
+    (unsaid,) = warnings(GOOD + '[mqtt]\nenabled = true\nhost = "localhost"\n[seal]\ninterval_ms = 10000\n')
+    assert (unsaid.line, unsaid.key) == (5, "mqtt.receive_maximum"), "the default stands under its table"
+    assert warnings(default_text(*EXAMPLE).replace("enabled = false", "enabled = true")) == []
+
+
+def test_check_shows_warnings_and_is_content(tmp_path: Path) -> None:
+    path = tmp_path / "v.toml"
+    path.write_text(GOOD + '[mqtt]\nenabled = true\nhost = "localhost"\nreceive_maximum = 1\n')
+    done = CliRunner().invoke(root, ["check", str(path)])
+    assert done.exit_code == 0, done.output
+    assert f"warning: {path}:8:1: mqtt.receive_maximum is 1" in done.output
+    assert "    receive_maximum = 1\n    ^" in done.output
+    assert "no problems, 1 warning." in done.output
+    told = json.loads(CliRunner().invoke(root, ["check", str(path), "--json"]).stdout)
+    assert (told["ok"], told["problems"]) == (True, [])
+    assert [one["key"] for one in told["warnings"]] == ["mqtt.receive_maximum"]
 
 
 @given(st.text(max_size=200))

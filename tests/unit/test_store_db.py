@@ -87,6 +87,7 @@ def link(number: int, state: str = "live", of: int = 1) -> LinkRecord:
         done=Verdicts([(0, 9, "stored"), (11, 11, "withdrawn")]),
         floor=5,
         bye=[(1, 500), (2, 0)],
+        clock_ns=-1_700_000_000_000_000_000,
     )
 
 

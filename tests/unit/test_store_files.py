@@ -173,7 +173,8 @@ def test_a_key_file_is_read_strictly(name: str, damage: str, layout: Layout, key
     with pytest.raises(ConfigError) as caught:
         load_keys(layout, {})
     assert caught.value.code == "key_file"
-    assert text.split("+")[-1].split()[-1] not in caught.value.message
+    # The last field of a private key of a note is base64, and may hold a + of its own.
+    assert text.split("+", 4)[-1].split()[-1] not in caught.value.message
 
 
 def test_a_missing_or_linked_or_huge_key_is_refused(layout: Layout, keys: KeyRing, tmp_path: Path) -> None:

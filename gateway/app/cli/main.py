@@ -24,6 +24,7 @@ VERBS: dict[str, dict[str, Verb]] = {
         "init": Verb(_CLI + "setup", "init", "Make a store: keys, log, vault, configuration."),
         "check": Verb(_CLI + "setup", "check", "Find every fault of a configuration; changes nothing."),
         "run": Verb(_CLI + "setup", "run", "Run the gateway until it is told to stop."),
+        "stop": Verb(_CLI + "setup", "stop", "Stop the gateway in order, and wait until it is gone."),
         "status": Verb(_CLI + "status", "status", "How the gateway is, why, and what to do."),
         "migrate": Verb(_CLI + "setup", "migrate", "Bring an older store to this version's format."),
         "key": Verb(_CLI + "key", "key", "Public keys, and the escrow of the private ones."),

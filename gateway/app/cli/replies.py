@@ -116,10 +116,21 @@ class QueueRow(msgspec.Struct, frozen=True):
 
 
 class MqttRow(msgspec.Struct, frozen=True):
-    """The broker."""
+    """The broker.
+
+    Args:
+        why: one word, why it is not connected.
+        refused: payloads of a topic, size or QoS that is not taken, by which of them.
+        dropped: answers, since the broker was away or slow.
+        unsent: answers that the broker refused to take.
+    """
 
     enabled: bool = False
     connected: bool = False
+    why: str = ""
+    refused: dict[str, int] = {}
+    dropped: int = 0
+    unsent: int = 0
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -143,6 +154,7 @@ class Status(msgspec.Struct, frozen=True):
     frames_refused: dict[str, int] = {}
     shed: dict[str, int] = {}
     kernel_dropped: int = 0
+    receive_buffer_bytes: int = 0
     devices: list[DeviceRow] = []
     sessions: list[SessionRow] = []
     mqtt: MqttRow = MqttRow()

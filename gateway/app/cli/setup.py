@@ -1,14 +1,17 @@
-"""`init`, `check`, `run`, `migrate`: from nothing to a gateway that runs."""
+"""`init`, `check`, `run`, `stop`, `migrate`: from nothing to a gateway that runs, and its end."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import re
+import select
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -16,10 +19,13 @@ from gateway.app.cli import output
 from gateway.app.cli.key import public_keys
 from gateway.app.cli.progress import progress_option, reporting
 from gateway.app.cli.state import State
-from gateway.errors import ConfigError, LocalError
+from gateway.errors import ConfigError, LocalError, Unreachable
 
 if TYPE_CHECKING:
     from gateway.app.config import Problem
+
+STOP_S: Final = 30.0
+"""As long as systemd waits for the service (TimeoutStopSec); the daemon itself gives up after 25."""
 
 
 @click.command()
@@ -104,22 +110,29 @@ def _actor() -> str:
 def check(state: State, file: Path | None, as_json: bool) -> None:
     """Find every fault of a configuration at once, with its line and the key that was probably meant.
 
-    Only reads: FILE, or the configuration in the data directory. Exit code 78 where there is a fault.
+    Only reads: FILE, or the configuration in the data directory. Exit code 78 where there is a fault; a warning, of
+    values that are right and will make something slow, changes nothing about that.
 
     \b
     Example: vestibule check /etc/vestibule/vestibule.toml
     """
     path = file or state.layout.config
-    problems, lines = _problems(path)
+    problems, warnings, lines = _problems(path)
     if as_json:
         output.write_json(
-            {"file": str(path), "ok": not problems, "problems": [asdict(one) for one in problems]}
+            {
+                "file": str(path),
+                "ok": not problems,
+                "problems": [asdict(one) for one in problems],
+                "warnings": [asdict(one) for one in warnings],
+            }
         )
-    for problem in [] if as_json else problems:
-        click.echo(output.clean(problem))
+    for problem in [] if as_json else [*problems, *warnings]:
+        warns = problem in warnings
+        click.echo(("warning: " if warns else "") + output.clean(problem))
         if 0 < problem.line <= len(lines) and problem.key:
             click.echo(f"    {output.clean(lines[problem.line - 1].expandtabs(1))}")
-            click.echo("    " + " " * (problem.column - 1) + output.paint("^", "red"))
+            click.echo("    " + " " * (problem.column - 1) + output.paint("^", "yellow" if warns else "red"))
     if problems:
         raise ConfigError(
             "config_invalid",
@@ -127,11 +140,12 @@ def check(state: State, file: Path | None, as_json: bool) -> None:
             "Correct the lines above, and check again.",
         )
     if not as_json:
-        output.note(f"{path}: no problems.")
+        also = f", {output.plural(len(warnings), 'warning')}" if warnings else ""
+        output.note(f"{path}: no problems{also}.")
 
 
-def _problems(path: Path) -> tuple[list[Problem], list[str]]:
-    """The faults of a file, and its lines to show them in."""
+def _problems(path: Path) -> tuple[list[Problem], list[Problem], list[str]]:
+    """The faults of a file, its warnings where it has none, and its lines to show them in."""
     from gateway.app import config
 
     try:
@@ -139,10 +153,9 @@ def _problems(path: Path) -> tuple[list[Problem], list[str]]:
     except ConfigError as error:
         if error.code != "config_invalid":
             raise
-    else:
-        return [], []
     text = path.read_text(encoding="utf-8")
-    return config.check(text, str(path)), text.split("\n")
+    problems = config.check(text, str(path))
+    return problems, [] if problems else config.warnings(text, str(path)), text.split("\n")
 
 
 @click.command()
@@ -161,6 +174,56 @@ def run(state: State, config: Path | None) -> None:
     from gateway.app import daemon
 
     daemon.run(state.layout, config)
+
+
+@click.command()
+@output.json_option
+@click.pass_obj
+def stop(state: State, as_json: bool) -> None:
+    """Stop the gateway, and wait until it is gone: it seals, commits and tells what it has accepted, and ends.
+
+    A service that systemd started is not started again after this.
+
+    \b
+    Example: vestibule stop
+    """
+    from gateway.app.cli.ask import ask
+
+    pid = int(ask(state, "status", {})["pid"])
+    with ended(pid) as is_gone:
+        ask(state, "stop", {})
+        if not is_gone(STOP_S):
+            raise Unreachable(
+                "stop",
+                f"the gateway, process {pid}, is still stopping after {STOP_S:.0f} s",
+                "See its log: it may be waiting for the disk.",
+            )
+    if as_json:
+        output.write_json({"pid": pid, "stopped": True})
+    else:
+        click.echo("The gateway has stopped.")
+
+
+@contextmanager
+def ended(pid: int) -> Iterator[Callable[[float], bool]]:
+    """Watch a process from now on, so that another one that takes its number later is not taken for it.
+
+    Args:
+        pid: of a process that runs.
+
+    Returns:
+        A function that waits for its end for so many seconds, and says whether it came.
+    """
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        yield lambda timeout_s: True
+        return
+    try:
+        # A descriptor of a process is readable once the process has ended: pidfd_open(2).
+        yield lambda timeout_s: bool(select.select([fd], [], [], timeout_s)[0])
+    finally:
+        os.close(fd)
 
 
 @click.command()

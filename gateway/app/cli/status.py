@@ -76,7 +76,11 @@ def render(status: Status, now_ms: int) -> str:
 
 def _facts(status: Status, now_ms: int) -> list[tuple[str, str]]:
     mqtt = "off" if not status.mqtt.enabled else "connected" if status.mqtt.connected else "not connected"
-    udp = status.udp if not status.udp.startswith(":") else "off"
+    udp = (
+        f"{status.udp} (buffer of {output.size(status.receive_buffer_bytes)})"
+        if not status.udp.startswith(":")
+        else "off"
+    )
     up = output.span((now_ms - status.started_ms) / 1000)
     return [
         ("version", f"{status.version}, process {status.pid}, running for {up}"),
@@ -98,10 +102,26 @@ def attention(status: Status, now_ms: int) -> list[tuple[str, str]]:
     if status.held:
         found.append(words.held(status.held))
     if status.mqtt.enabled and not status.mqtt.connected:
+        found.append(words.broker(status.mqtt.why))
+    if status.mqtt.refused:
         found.append(
             (
-                "the broker is not connected",
-                "Check host, user and password in [mqtt]; devices keep what they have.",
+                f"payloads of the broker refused: {output.clean(words.reasons(status.mqtt.refused))}",
+                "Something else publishes on our topics: compare the broker's rules with configs/mosquitto.acl.",
+            )
+        )
+    if status.mqtt.unsent:
+        found.append(
+            (
+                f"{output.plural(status.mqtt.unsent, 'answer')} refused by the broker",
+                "Compare its rules and limits with configs/mosquitto.acl and configs/mosquitto.conf.",
+            )
+        )
+    if status.mqtt.dropped:
+        found.append(
+            (
+                f"{output.plural(status.mqtt.dropped, 'answer')} dropped: the broker was away or slow",
+                "Devices ask again. If it goes on, look at the broker's machine and the network to it.",
             )
         )
     for counts, noun, step in (

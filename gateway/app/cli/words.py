@@ -12,6 +12,24 @@ HELD: Final[dict[str, tuple[str, str]]] = {
 }
 """Why nothing is recorded at the moment: code -> what is wrong, what to do."""
 
+BROKER: Final[dict[str, tuple[str, str]]] = {
+    "network": ("it cannot be reached", "Check that it runs, and [mqtt] host and port."),
+    "timeout": ("it does not answer", "Check that it runs, and the network to it."),
+    "tls": (
+        "its certificate is not accepted",
+        "Check [mqtt] tls_ca_file, and that host is a name of its certificate.",
+    ),
+    "not_authorized": ("it does not know us", "Check [mqtt] username and the file of its password."),
+    "refused": ("it refuses the connection", "See the broker's log."),
+    "not_subscribed": ("its rules keep our topics from us", "Compare them with configs/mosquitto.acl."),
+    "shutdown": ("it was stopped", "Start it again."),
+    "taken_over": (
+        "another gateway of this name is there",
+        "Give each gateway a name and a user of its own.",
+    ),
+}
+"""Why the MQTT broker is not connected: code -> what is wrong, what to do."""
+
 REASONS: Final[dict[str, str]] = {
     "truncated": "shorter than a packet can be",
     "oversize": "larger than a packet may be",
@@ -66,6 +84,12 @@ SESSION_STATES: Final[dict[str, str]] = {
 def held(code: str) -> tuple[str, str]:
     """What stops recording, and what to do about it."""
     return HELD.get(code, (f"nothing is recorded ({code})", "See the daemon's log."))
+
+
+def broker(code: str) -> tuple[str, str]:
+    """Why the broker is not connected, and what to do about it."""
+    what, step = BROKER.get(code, (code or "no answer yet", "Check [mqtt], and the broker's log."))
+    return f"the broker is not connected: {what}", f"{step} Devices keep what they have."
 
 
 def reasons(counts: dict[str, int]) -> str:

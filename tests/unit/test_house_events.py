@@ -1,0 +1,72 @@
+"""What the house tells of its work: the metrics of a sitting say what was stored, told and closed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway.app.observe import Observer
+from tests.sim.clinic import Gateway, Network, make_rig, stored
+from tests.sim.virtual import simulate
+
+
+def value(observer: Observer, name: str, **labels: str) -> float:
+    """A metric as it is exposed; 0 for a series that nothing has moved."""
+    families = text_string_to_metric_families(observer.render_metrics().decode())
+    found = [
+        sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == f"vestibule_{name}" and sample.labels == labels
+    ]
+    return sum(found)
+
+
+def test_a_sitting_is_told_in_frames_entries_receipts_and_its_end() -> None:
+    async def main() -> None:
+        rng = random.Random(1)
+        gateway, network = Gateway(rng), Network(rng)
+        await gateway.start()
+        key = await gateway.add_device(1)
+        session = await gateway.open(1)
+        rig = make_rig(gateway, network, 1, key)
+        rig.start()
+        await asyncio.sleep(10)
+        await gateway.close(session)
+        await rig.finish(30)
+        await asyncio.sleep(5)
+        observer = gateway.house.observer
+        assert value(observer, "sessions_closed_total") == 1
+        # Opening, draining and closing are one entry each.
+        assert value(observer, "entries_committed_total", entry="session") == 3
+        assert value(observer, "entries_committed_total", entry="batch") == 0
+        assert value(observer, "batches_committed_total") == len(gateway.durable.batches) > 5
+        ((_, numbers),) = stored(gateway.durable).items()
+        # Clock frames are samples as well.
+        assert value(observer, "samples_admitted_total") >= numbers.total() > 500
+        assert value(observer, "samples_admitted_total") == sum(b.samples for b in gateway.durable.batches)
+        assert value(observer, "frames_admitted_total") == sum(b.frames for b in gateway.durable.batches)
+        assert value(observer, "receipts_sent_total") >= sum(b.frames > 0 for b in gateway.durable.batches)
+        await gateway.stop()
+
+    simulate(main())
+
+
+def test_a_full_disk_is_told_with_what_is_left() -> None:
+    async def main() -> None:
+        gateway = Gateway(random.Random(2))
+        await gateway.start()
+        gateway.house.disk.free = 1_000_000  # type: ignore[attr-defined]
+        asked = asyncio.create_task(gateway.add_device(1))
+        await asyncio.sleep(5)
+        observer = gateway.house.observer
+        assert gateway.house.held == "disk_low"
+        assert value(observer, "disk_low_total") == 1
+        assert value(observer, "disk_free_bytes") == 1_000_000
+        assert not asked.done()
+        asked.cancel()
+        await gateway.kill()
+
+    simulate(main())

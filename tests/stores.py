@@ -184,7 +184,6 @@ class Gateway:
             self.recording.permit,
             self.random,
             self.now_ns,
-            registry.utc_offset_ns,
         )
         for link in registry.touched.values():
             link.settle(0)

@@ -70,19 +70,8 @@ async def adopt_store(layout: Layout, confirm: Callable[[str], bool], reason: st
             moved = mark.made_here()
             if moved is None:
                 raise LocalError("not_moved", "this store is where it was made", "Just start it.")
-            db = await Database.open(layout.database, keys.store_key)
-        except BaseException:
-            mark.close()
-            raise
-        vault = Vault.open(layout.vault, bytes.fromhex(origin_hash(keys.origin)))
-        disk = RealDisk(db, vault, mark)
-        try:
+            vault = Vault.open(layout.vault, bytes.fromhex(origin_hash(keys.origin)))
             frontier, tails, _ = await asyncio.to_thread(_judge, layout, mark, vault)
-            # All links, however long they were idle.
-            state = await load_state(db, 0)
-            boot = max(state.boot, mark.value.boot) + 1
-            if boot > BOOT_MAX:
-                raise StoreRefused("boot", "the store was started 65,535 times", "Begin a new one.")
             ledger = Ledger(keys.origin, keys.log, keys.entry, frontier, tails)
             now_ms = time.time_ns() // 1_000_000
             body = adopt_body(ledger.gateway, now_ms, ledger.size, ledger.root, reason)
@@ -93,6 +82,18 @@ async def adopt_store(layout: Layout, confirm: Callable[[str], bool], reason: st
             )
             if not confirm(question):
                 raise LocalError("not_confirmed", "the store was not taken over", "Nothing was changed.")
+            # Only now for writing: until then every file is left as it is.
+            db = await Database.open(layout.database, keys.store_key)
+        except BaseException:
+            mark.close()
+            raise
+        disk = RealDisk(db, vault, mark)
+        try:
+            # All links, however long they were idle.
+            state = await load_state(db, 0)
+            boot = max(state.boot, mark.value.boot) + 1
+            if boot > BOOT_MAX:
+                raise StoreRefused("boot", "the store was started 65,535 times", "Begin a new one.")
             links = [link for link in state.links if link.state == "live"]
             for link in links:
                 link.state = MOVED

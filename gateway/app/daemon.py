@@ -12,7 +12,6 @@ import gc
 import importlib
 import os
 import signal
-import ssl
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -39,6 +38,7 @@ from gateway.ids import SessionId, SubjectRef
 from gateway.net.control import ControlServer
 from gateway.net.http import HttpEdge
 from gateway.net.mqtt import Broker, BrokerSettings
+from gateway.net.mqtt_settings import read_password, tls_context
 from gateway.net.udp import UdpEdge
 from gateway.rights.door import Door
 from gateway.rights.recording import Recording
@@ -239,7 +239,8 @@ class Daemon:
             finally:
                 watch.cancel()
                 if self._broker is not None and broker is not None:
-                    await self._broker.stop()
+                    # A spine that was held owes PUBACKs that will not come: the broker keeps those payloads.
+                    await self._broker.stop(wait=not house.held)
                 await control.stop()
                 await http.stop()
                 if self._udp is not None:
@@ -283,18 +284,14 @@ class Daemon:
 
     def _make_broker(self, spine: Spine) -> Broker:
         mqtt = self._config.mqtt
-        context: ssl.SSLContext | None = None
-        if mqtt.tls:
-            context = ssl.create_default_context(cafile=mqtt.tls_ca_file or None)
-        password = Path(mqtt.password_file).read_text().strip() if mqtt.password_file else ""
         names = names_of(self._config.gateway.name)
         return Broker(
             BrokerSettings(
                 mqtt.host,
                 mqtt.port,
-                context,
+                tls_context(mqtt.tls_ca_file) if mqtt.tls else None,
                 mqtt.username,
-                password,
+                read_password(mqtt.password_file),
                 mqtt.receive_maximum,
                 mqtt.keep_alive_s,
             ),

@@ -125,11 +125,9 @@ def export_log(
         StoreError: `disk_full`, `disk_io`.
     """
     keys = load_keys(layout)
-    # Before the snapshot, so that the snapshot holds at least what the mark names.
-    mark = _signed(layout)
+    mark = mark_here(layout)
     with Snapshot(layout.database) as snapshot:
-        _refuse_inconsistent(snapshot, mark)
-        note = sign_checkpoint(Checkpoint(keys.origin, mark.size, mark.root), keys.origin, keys.log)
+        note = signed_checkpoint(snapshot, mark, keys)
         try:
             _refuse_foreign(out_dir, snapshot, keys, mark.size)
             out_dir.mkdir(mode=PUBLIC_DIR, parents=True, exist_ok=True)
@@ -150,7 +148,12 @@ def export_log(
     return Exported(mark.size, mark.root, written, kept)
 
 
-def _signed(layout: Layout) -> MarkValue:
+def mark_here(layout: Layout) -> MarkValue:
+    """What this store last signed. Read it before the snapshot, so that the snapshot holds at least that much.
+
+    Raises:
+        StoreRefused: `mark_missing`, `mark_invalid`, `moved`.
+    """
     mark = Mark.open(layout.mark)
     try:
         if moved := mark.made_here():
@@ -164,13 +167,25 @@ def _signed(layout: Layout) -> MarkValue:
         mark.close()
 
 
-def _refuse_inconsistent(snapshot: Snapshot, mark: MarkValue) -> None:
+def signed_checkpoint(snapshot: Snapshot, mark: MarkValue, keys: KeyRing) -> bytes:
+    """Sign the log at its mark: the only head that may be signed without the daemon.
+
+    Args:
+        snapshot: of the database, taken after the mark was read.
+        mark: of `mark_here`.
+        keys: of the store.
+
+    Raises:
+        StoreRefused: `rolled_back`, `forked`: nothing may be signed.
+        Damage: `tile_missing`.
+    """
     hint = "Run `vestibule fsck`; nothing may be signed."
     if snapshot.head().size < mark.size:
         raise StoreRefused("rolled_back", "the database has fewer entries than were signed", hint)
     root = root_from_tiles(snapshot, mark.size) if mark.size else EMPTY_ROOT
     if root != mark.root:
         raise StoreRefused("forked", "the database has another history than was signed", hint)
+    return sign_checkpoint(Checkpoint(keys.origin, mark.size, mark.root), keys.origin, keys.log)
 
 
 def _refuse_foreign(out_dir: Path, snapshot: Snapshot, keys: KeyRing, size: int) -> None:

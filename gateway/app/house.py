@@ -81,6 +81,7 @@ class House:
         utc_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.queue = queue
+        queue.know(registry.links, int.from_bytes(registry.random(4), "little"))
         self.registry = registry
         self.intake = intake
         self.batcher = batcher
@@ -97,6 +98,7 @@ class House:
         self.turned_ns = registry.clock_ns()
         self.held = ""
         self.on_head: Callable[[], None] = lambda: None
+        self.on_pairings: Callable[[], None] = lambda: None
         self.udp: Callable[[Send], None] = lambda send: None
         self.mqtt: Callable[[Send], None] = lambda send: None
         self.puback: Callable[[Acknowledge], None] = lambda acknowledge: None
@@ -131,7 +133,6 @@ class House:
             self.recording.permit,
             registry.random,
             now_ns,
-            registry.utc_offset_ns,
         )
         if batch is not None:
             self.intake.admission.refused += batch.withdrawn
@@ -198,6 +199,8 @@ class House:
                 )
             )
 
+        if cycle.writes.pairings:
+            self.on_pairings()
         types = Counter(cycle.plan.types if cycle.plan is not None else [])
         del types["batch"]
         for kind, count in types.items():
@@ -228,10 +231,12 @@ class House:
             self.observer.emit(events.FramesRefused(events.reason(reason), count))
         for reason, count in registry.shed.items():
             self.observer.emit(events.PacketsShed(events.reason(reason), count))
+        for _ in range(registry.new_pairs):
+            self.observer.emit(events.DevicePaired())
         for state, count in registry.welcomed.items():
             self.observer.emit(events.DevicesWelcomed(state, count))  # type: ignore[arg-type]
         totals.refused += intake.refused
         totals.frames_refused += intake.admission.refused
         totals.shed += registry.shed
         intake.refused, intake.admission.refused = Counter(), Counter()
-        registry.shed, registry.welcomed = Counter(), Counter()
+        registry.shed, registry.welcomed, registry.new_pairs = Counter(), Counter(), 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from hashlib import sha256
+from typing import Final
 
 from gateway.app.release import open_part
 from gateway.core.part import parse_header
@@ -17,6 +18,10 @@ from gateway.keys import seal
 from gateway.keys.locate import changed_byte
 from gateway.store.layout import Layout, open_file
 from gateway.store.vault import RECORD_BYTES, segment_path
+
+ONE_BYTE: Final = (
+    "Keep the store as it is, and run `vestibule fsck`: it names the byte and the value to set it to."
+)
 
 
 def localise(damage: Damage, layout: Layout, row: PartRow, subject_key: bytes | None) -> Damage:
@@ -56,7 +61,7 @@ def localise(damage: Damage, layout: Layout, row: PartRow, subject_key: bytes | 
         frames = []
     if (frame := _frame_at(frames, len(payload) - seal.TAG_BYTES, position)) is not None:
         where["frame"] = frame
-    return Damage(damage.code, "one byte of a payload was changed", damage.hint, where=where)
+    return Damage(damage.code, "one byte of a payload was changed", ONE_BYTE, where=where)
 
 
 def _bytes_of(layout: Layout, row: PartRow) -> tuple[bytes, bytes]:

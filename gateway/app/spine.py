@@ -75,6 +75,7 @@ class Spine:
         self._settle_ns = 0
         self._retry_ns = 0
         self._waiting: list[tuple[asyncio.Future[Any], Any]] = []
+        self._failed: StoreError | None = None
         self.held = ""
 
     # ---- 1 arrive ---------------------------------------------------------------------------------------------
@@ -130,6 +131,11 @@ class Spine:
         self._stopping = True
         self._wake.set()
 
+    def fail(self, error: StoreError) -> None:
+        """End as after a commit of unknown outcome: a write beside the commits, of a subject's key, had one."""
+        self._failed = error
+        self._wake.set()
+
     def _on_timer(self) -> None:
         self._timer = None
         self._wake.set()
@@ -144,6 +150,9 @@ class Spine:
         """
         house = self._house
         while True:
+            if self._failed is not None:
+                self._disappoint(self._waiting, self._failed)
+                raise self._failed
             now_ns, now_ms = self._clock_ns(), house.utc_ms()
             if not self.held:
                 # Held, nothing more is taken in: the queue is bounded, and sheds.
@@ -188,7 +197,8 @@ class Spine:
     async def _rest(self) -> None:
         """Sleep until something arrives, is asked, or is due; with a backlog only let the edges run."""
         house = self._house
-        if (len(house.queue) and not self.held) or self._requests or (self._stopping and not self.held):
+        busy = (len(house.queue) or self._stopping) and not self.held
+        if busy or self._requests or self._failed is not None:
             await asyncio.sleep(0)
             return
         self._wake.clear()
@@ -324,7 +334,7 @@ class Spine:
                     await commit(self._house.disk, cycle)
                 break
             except StoreError as error:
-                if error.fatal or self._stopping:
+                if error.fatal or self._stopping or self._failed is not None:
                     raise
                 self._hold(error.code)
                 await asyncio.sleep(RETRY_NS / 1e9)

@@ -19,7 +19,7 @@ from gateway.errors import Damage, StoreRefused
 from gateway.store.db import Database
 from gateway.store.disk import RealDisk
 from gateway.store.keyfiles import KeyRing, load_keys
-from gateway.store.layout import Layout
+from gateway.store.layout import Layout, disk_error, fsync_dir
 from gateway.store.load import LoadedState, load_state
 from gateway.store.lock import StoreLock
 from gateway.store.mark import Mark, MarkValue
@@ -98,11 +98,8 @@ async def open_store(layout: Layout, link_keep_s: int = 604_800) -> Store:
 async def _open_locked(layout: Layout, lock: StoreLock, kept_since_ms: int) -> Store:
     keys = load_keys(layout)
     mark = Mark.open(layout.mark)
-    db = await Database.open(layout.database, keys.store_key)
+    db: Database | None = None
     try:
-        state = await load_state(db, kept_since_ms)
-        vault = Vault.open(layout.vault, bytes.fromhex(origin_hash(keys.origin)))
-        frontier, tails, advanced = await asyncio.to_thread(_judge_files, layout, mark, vault)
         moved = mark.made_here()
         if moved:
             raise StoreRefused(
@@ -110,6 +107,11 @@ async def _open_locked(layout: Layout, lock: StoreLock, kept_since_ms: int) -> S
                 f"this store was made elsewhere ({moved} differs): it was copied or moved",
                 "If the old copy will never run again, take this one over with `vestibule ledger adopt`.",
             )
+        vault = Vault.open(layout.vault, bytes.fromhex(origin_hash(keys.origin)))
+        frontier, tails, advanced = await asyncio.to_thread(_judge_files, layout, mark, vault)
+        # Only now for writing: whoever does that folds the write-ahead log in, and a refused store stays as it is.
+        db = await Database.open(layout.database, keys.store_key)
+        state = await load_state(db, kept_since_ms)
         size_before = _vault_bytes(layout)
         vault.cut(*state.vault_tail)
         boot = max(state.boot, mark.value.boot) + 1
@@ -118,6 +120,8 @@ async def _open_locked(layout: Layout, lock: StoreLock, kept_since_ms: int) -> S
                 "boot", "the store was started 65,535 times", "Begin a new one with `vestibule init`."
             )
         await db.commit(Writes(boot=boot))
+        # SQLite does this too, and overlooks its failure: a write-ahead log without a name would be lost as a whole.
+        await asyncio.to_thread(_sync_names, layout)
         mark.advance(state.head.size, state.head.root, boot)
         return Store(
             layout,
@@ -136,7 +140,8 @@ async def _open_locked(layout: Layout, lock: StoreLock, kept_since_ms: int) -> S
             advanced,
         )
     except BaseException:
-        await db.close()
+        if db is not None:
+            await db.close()
         mark.close()
         raise
 
@@ -212,6 +217,15 @@ def judge(
         if merkle.root_of(headers) != batch.root:
             raise Damage("batch", f"batch {batch.batch} does not have its root", where={"batch": batch.batch})
     return frontier, tails, head.size > mark.size
+
+
+def _sync_names(layout: Layout) -> None:
+    try:
+        fsync_dir(layout.data_dir)
+    except OSError as error:
+        raise disk_error(
+            error, "the names in the data directory cannot be made durable", fatal=True
+        ) from error
 
 
 def _vault_bytes(layout: Layout) -> int:

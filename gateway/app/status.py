@@ -41,7 +41,7 @@ def devices(house: House) -> list[Row]:
                 "name": device.name,
                 "state": device.state,
                 "created_ms": device.created_ms,
-                "rotating": bool(device.next_key),
+                "rotating": bool(device.next_key) and device.state == "active",
                 "links": [
                     {
                         "link": link.number,

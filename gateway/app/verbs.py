@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -21,7 +22,7 @@ from gateway.app.spine import Spine
 from gateway.app.startup import Store
 from gateway.core.records import Device, Pairing, Session
 from gateway.core.sessions import Opening
-from gateway.errors import LocalError
+from gateway.errors import Denied, LocalError, StoreError
 from gateway.ids import DeviceId, SessionId, SubjectRef
 from gateway.keys.link import CODE_CHARACTERS
 from gateway.net.control import Caller
@@ -34,6 +35,7 @@ T = TypeVar("T")
 
 MAX_PSEUDONYM_BYTES: Final = 128
 MAX_PAIRINGS: Final = 8
+ERASED: Final = "(erased)"
 
 
 @dataclass(slots=True)
@@ -75,7 +77,8 @@ class Verbs:
         self._reach = reach
         self._edges = edges
         self._stop = stop
-        self._paired = asyncio.Condition()
+        self._paired = asyncio.Event()
+        house.on_pairings = self._pairings_changed
         self._verbs: dict[str, Callable[[Args, Caller], Awaitable[Args]]] = {
             "status": self._status,
             "pair": self._pair,
@@ -102,7 +105,13 @@ class Verbs:
             raise LocalError(
                 "verb", f"the daemon does not know the verb {verb!r}", "Is it older than this command?"
             )
-        return await known(args, caller)
+        try:
+            return await known(args, caller)
+        except StoreError as error:
+            if error.fatal:
+                # A subject's key that may not be durable must not be used: a start reads again what there is.
+                self._spine.fail(error)
+            raise
 
     # ---- status -----------------------------------------------------------------------------------------------
 
@@ -168,17 +177,26 @@ class Verbs:
                 break
         else:
             raise LocalError("pair", "this code is not on offer", "Make one with `vestibule pair`.")
-        before = set(registry.devices)
-        while not pairing.spent_by:
-            if pairing.expires_ms <= self._house.utc_ms():
+        while True:
+            # Taken before the question, so that no answer falls between the two.
+            changed = self._paired
+            number, now_ms = await self._spine.ask(lambda _, now_ms: (registry.paired.get(code), now_ms))
+            if number is not None:
+                return {"device": number, "name": registry.devices[number].name}
+            if pairing.spent_by and code not in registry.paired:
+                raise LocalError("pair", "this code was used before a restart", "See `vestibule device list`.")
+            left_s = (pairing.expires_ms - now_ms) / 1000
+            if left_s <= 0:
                 raise LocalError(
                     "pair", "nobody used the code in time", "Make another with `vestibule pair`."
                 )
-            # The house has no event for it: pairing is a packet's work, and people wait in seconds.
-            await asyncio.sleep(0.1)
-        new = [device for number, device in registry.devices.items() if number not in before]
-        device = new[-1] if new else max(registry.devices.values(), key=lambda one: one.device)
-        return {"device": device.device, "name": device.name}
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), left_s)
+
+    def _pairings_changed(self) -> None:
+        """Codes were offered or spent, and that is durable: whoever waits for one looks again."""
+        self._paired.set()
+        self._paired = asyncio.Event()
 
     def _device(self, args: Args) -> Device:
         number = args.get("device")
@@ -315,7 +333,11 @@ class Verbs:
         return status.session(session, streams, self._pseudonym(session.subject))
 
     def _pseudonym(self, subject: SubjectRef) -> str:
-        return self._store.subjects.pseudonym(subject)
+        try:
+            return self._store.subjects.pseudonym(subject)
+        except Denied:
+            # The session stays in the log and in the sums; whose it was is gone with the subject's key.
+            return ERASED
 
     # ---- release ----------------------------------------------------------------------------------------------
 

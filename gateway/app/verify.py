@@ -72,8 +72,7 @@ def check_store(layout: Layout, found: Findings, *, keys: bool) -> None:
         VaultCheck(layout, bytes.fromhex(origin_hash(origin)), snapshot, found, known, log.refused).run()
         if found.report.unopened:
             found.note(
-                f"{found.report.unopened} of {found.report.parts} parts were checked down to the hash of their sealed "
-                "bytes: the keys that open them are not here."
+                f"The keys that open {found.report.unopened} of {found.report.parts} parts are not here."
             )
         if found.report.unknown:
             found.note(

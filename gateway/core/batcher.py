@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gateway.core import accounting
 from gateway.core.effects import AdmittedFrame, AdmittedPacket
+from gateway.core.gather import Gathered
 from gateway.core.observations import observe
-from gateway.core.part import ARRIVAL, PART_ID_BYTES, Observation, SealedPart, StreamTotals, build
+from gateway.core.part import PART_ID_BYTES, Observation, SealedPart, StreamTotals, build
 from gateway.core.records import Session, StreamRecord
-from gateway.core.screening import Strand, screen, strands_of
+from gateway.core.screening import Strand, screen
 from gateway.errors import WireError
-from gateway.ids import SessionId, StreamKey
+from gateway.ids import SessionId
 from gateway.permit import Permit
 from gateway.tlog import merkle
 from gateway.wire.frame import check_samples
@@ -43,14 +44,6 @@ class SealedBatch:
     withdrawn: Counter[str]
 
 
-@dataclass(slots=True)
-class _Gathered:
-    """What one session brought since the last seal."""
-
-    packets: list[AdmittedPacket] = field(default_factory=list)
-    totals: dict[StreamKey, StreamRecord] = field(default_factory=dict)
-
-
 class Batcher:
     """The machine that seals.
 
@@ -62,7 +55,7 @@ class Batcher:
     def __init__(self, interval_ns: int, max_bytes: int) -> None:
         self._interval_ns = interval_ns
         self._max_bytes = max_bytes
-        self._sessions: dict[SessionId, _Gathered] = {}
+        self._sessions: dict[SessionId, Gathered] = {}
         self._bytes = 0
         self._due_ns: int | None = None
         self._opened_ms = 0
@@ -94,13 +87,12 @@ class Batcher:
 
     def add(self, packets: Iterable[AdmittedPacket], now_ns: int, now_ms: int) -> None:
         """Gather admitted packets."""
+        utc_offset_ns = now_ms * 1_000_000 - now_ns
         for packet in packets:
             gathered = self._sessions.get(packet.session)
             if gathered is None:
-                gathered = self._sessions[packet.session] = _Gathered()
-            gathered.packets.append(packet)
-            for item in packet.frames:
-                self._bytes += len(item.data)
+                gathered = self._sessions[packet.session] = Gathered()
+            self._bytes += gathered.take(packet, utc_offset_ns)
             if self._due_ns is None:
                 # From its arrival, not from now: what waited in the queue during a commit has waited already.
                 self._begin(packet.arrived_ns, now_ms)
@@ -108,12 +100,12 @@ class Batcher:
     def changed(self, streams: Iterable[StreamRecord], now_ns: int, now_ms: int) -> None:
         """Note streams whose sums changed: their session's next part tells them, even without frames."""
         for stream in streams:
-            self._sessions.setdefault(stream.session, _Gathered()).totals[stream.key] = stream
+            self._sessions.setdefault(stream.session, Gathered()).totals[stream.key] = stream
             self._begin(now_ns, now_ms)
 
     def end(self, session: SessionId, streams: Iterable[StreamRecord], now_ns: int, now_ms: int) -> None:
         """A session is over: its last part carries the totals of all its streams, and the batch is due now."""
-        gathered = self._sessions.setdefault(session, _Gathered())
+        gathered = self._sessions.setdefault(session, Gathered())
         for stream in streams:
             gathered.totals[stream.key] = stream
         self._begin(now_ns, now_ms)
@@ -136,7 +128,6 @@ class Batcher:
         permit: Callable[[Session, int, int], Permit],
         random: Callable[[int], bytes],
         now_ns: int,
-        utc_offset_ns: int,
     ) -> SealedBatch | None:
         """Seal everything that was gathered.
 
@@ -146,7 +137,6 @@ class Batcher:
             permit: asked again, once for each session and kind.
             random: fresh bytes for part ids.
             now_ns: monotonic.
-            utc_offset_ns: UTC minus monotonic, for the arrival records.
 
         Returns:
             The batch, or None when there is nothing to tell.
@@ -154,27 +144,20 @@ class Batcher:
         gathered, self._sessions = self._sessions, {}
         self._bytes, self._due_ns, self.ends = 0, None, False
         withdrawn: Counter[str] = Counter()
-        strands: dict[SessionId, dict[int, Strand]] = {}
         for session_id, work in gathered.items():
-            strands[session_id] = strands_of(work.packets)
-            denied = _denied(session_of(session_id), strands[session_id], permit, now_ns)
+            denied = _denied(session_of(session_id), work.strands, permit, now_ns)
             if denied:
-                withdrawn += _discard(work.packets, lambda item: denied.get(item.frame.kind, ""))  # noqa: B023
-                strands[session_id] = strands_of(work.packets)
-        suspects = screen(strand for of_session in strands.values() for strand in of_session.values())
+                withdrawn += _discard(work, lambda item: denied.get(item.frame.kind, ""))  # noqa: B023
+        suspects = screen(strand for work in gathered.values() for strand in work.strands.values())
         if suspects:
-            for session_id, work in gathered.items():
-                if suspects & strands[session_id].keys():
-                    withdrawn += _discard(work.packets, lambda item: _why_bad(item, suspects))
-                    strands[session_id] = strands_of(work.packets)
+            for work in gathered.values():
+                if suspects & work.strands.keys():
+                    withdrawn += _discard(work, lambda item: _why_bad(item, suspects))
         parts: list[tuple[SessionId, SealedPart]] = []
         samples = refused = frames = 0
         for session_id, work in gathered.items():
             session = session_of(session_id)
-            key = subject_key(session)
-            part = _part(
-                session, work, strands[session_id].values(), key, random(PART_ID_BYTES), utc_offset_ns
-            )
+            part = _part(session, work, subject_key(session), random(PART_ID_BYTES))
             parts.append((session_id, part))
             frames += part.core.counts[0]
             samples += part.core.counts[1]
@@ -198,10 +181,10 @@ def _denied(
     return {kind: answer.reason for kind, answer in answers.items() if not answer.allowed}
 
 
-def _discard(packets: list[AdmittedPacket], why: Callable[[AdmittedFrame], str]) -> Counter[str]:
+def _discard(work: Gathered, why: Callable[[AdmittedFrame], str]) -> Counter[str]:
     """Discard the frames for which `why` gives a reason: permit gone since the admission, or values that lie."""
     count: Counter[str] = Counter()
-    for packet in packets:
+    for packet in work.packets:
         kept: list[AdmittedFrame] = []
         for item in packet.frames:
             reason = why(item)
@@ -212,6 +195,8 @@ def _discard(packets: list[AdmittedPacket], why: Callable[[AdmittedFrame], str])
             packet.refused.append((item.stream.stream, reason))
             count[reason] += 1
         packet.frames = kept
+    if count:
+        work.again()
     return count
 
 
@@ -224,37 +209,9 @@ def _why_bad(item: AdmittedFrame, suspects: set[int]) -> str:
     return ""
 
 
-def _part(
-    session: Session,
-    work: _Gathered,
-    strands: Iterable[Strand],
-    subject_key: bytes,
-    part_id: bytes,
-    utc_offset_ns: int,
-) -> SealedPart:
-    arrivals = bytearray()
-    leaves: list[bytes] = []
-    refusals: Counter[str] = Counter()
-    samples = 0
-    pack = ARRIVAL.pack
-    for packet in work.packets:
-        arrived = packet.arrived_ns
-        arrivals += pack(
-            packet.link,
-            packet.seq,
-            packet.t_send_ns,
-            arrived,
-            (arrived + utc_offset_ns) // 1_000_000,
-            len(packet.frames),
-            len(packet.refused),
-        )
-        for item in packet.frames:
-            leaves.append(item.data)
-            samples += item.count
-        for _, reason in packet.refused:
-            refusals[reason] += 1
+def _part(session: Session, work: Gathered, subject_key: bytes, part_id: bytes) -> SealedPart:
     observations: list[Observation] = []
-    for strand in strands:
+    for strand in work.strands.values():
         if strand.odd:
             stream = strand.stream
             noticed, stream.last_ns = observe(
@@ -267,17 +224,16 @@ def _part(
         )
         for s in work.totals.values()
     ]
-    span = (work.packets[0].arrived_ns, work.packets[-1].arrived_ns) if work.packets else (0, 0)
     return build(
         part_id,
         session.session,
         session.commitment,
         subject_key,
-        bytes(arrivals),
+        bytes(work.arrivals),
         observations,
-        leaves,
-        samples,
-        span,
+        work.leaves,
+        work.samples,
+        work.span_ns,
         totals,
-        sorted(refusals.items()),
+        sorted(work.refusals.items()),
     )

@@ -51,11 +51,11 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledge:
-    """PUBACK an MQTT payload that will not be part of any commit.
+    """PUBACK an MQTT payload: after the commit that holds it, or since it will be part of none.
 
     Args:
         ticket: of its arrival.
-        reason_code: MQTT 5 reason code (0x00, 0x83, 0x87, 0x99).
+        reason_code: MQTT 5 reason code (0x00, 0x83, 0x87, 0x97, 0x99).
     """
 
     ticket: Any

@@ -146,8 +146,7 @@ class Intake:
         except WireError as error:
             return self._drop(error.code, arrival, MQTT_NOT_AUTHORIZED)
         if device is not None:
-            registry.add_device(device)
-            registry.staged.pairings.append(pairing)
+            registry.pair(pairing, device)
         registry.answers.append(handshake.answer(arrival, pairing.answer))
         registry.urgent = True
 

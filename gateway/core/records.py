@@ -68,8 +68,8 @@ class Session:
         state: `open`, `draining`, `closed`.
         opened_ms: UTC.
         closed_ms: UTC of the close (start of draining); 0 while open.
-        seq: how many entries its object chain has.
-        prev: SHA-256 of the newest body of that chain; 32 bytes, or empty before the first.
+        seq: how many entries the log has of it.
+        prev: SHA-256 of the body of the newest of them; 32 bytes, or empty before the first.
     """
 
     session: SessionId

@@ -53,6 +53,9 @@ class Registry:
         self._buckets: dict[int, Bucket] = {}
         self.devices: dict[DeviceId, Device] = {}
         self.pairings: list[Pairing] = []
+        # Which device a code became, for whoever waits for it; a restart forgets it.
+        self.paired: dict[str, DeviceId] = {}
+        self.new_pairs = 0
         self.sessions: dict[SessionId, Session] = {}
         self.links: dict[int, Link] = {}
         self.streams: dict[StreamKey, StreamRecord] = {}
@@ -102,6 +105,13 @@ class Registry:
         self.next_device = max(self.next_device, device.device + 1)
         self.staged.devices.append(device)
 
+    def pair(self, pairing: Pairing, device: Device) -> None:
+        """A code was spent on a new device."""
+        self.add_device(device)
+        self.staged.pairings.append(pairing)
+        self.paired[pairing.code] = device.device
+        self.new_pairs += 1
+
     def staged_device(self, device: Device) -> None:
         """A device's record changed."""
         if device not in self.staged.devices:
@@ -116,6 +126,7 @@ class Registry:
     def revoke(self, device: Device) -> None:
         """No new link, and no packet of the old ones is taken any more."""
         device.state = "revoked"
+        device.next_key = b""
         self.staged_device(device)
         for link in list(self.links.values()):
             if link.record.device == device.device:
@@ -218,6 +229,7 @@ class Registry:
             del self.links[link.number]
         for pairing in [pairing for pairing in self.pairings if pairing.expires_ms <= now_ms]:
             self.pairings.remove(pairing)
+            self.paired.pop(pairing.code, None)
 
     def known_stream(self, record: LinkRecord, number: StreamId) -> StreamRecord | None:
         """The accounting of a stream if any link of its run named it before."""

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gateway.core.effects import AdmittedPacket
 from gateway.core.observations import REGULAR, STEP_NS
 from gateway.core.records import StreamRecord
 from gateway.wire import kinds
@@ -34,20 +33,6 @@ class Strand:
     numbers: list[tuple[int, int]] = field(default_factory=list)
     samples: list[bytes] = field(default_factory=list)
     odd: bool = True
-
-
-def strands_of(packets: Iterable[AdmittedPacket]) -> dict[int, Strand]:
-    """The strands of a session's packets, by `id` of their stream's record."""
-    strands: dict[int, Strand] = {}
-    for packet in packets:
-        for item in packet.frames:
-            stream = item.stream
-            strand = strands.get(id(stream))
-            if strand is None:
-                strand = strands[id(stream)] = Strand(stream)
-            strand.numbers.append((item.frame.first_sample, item.count))
-            strand.samples.append(item.frame.samples)
-    return strands
 
 
 def screen(strands: Iterable[Strand]) -> set[int]:

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -24,20 +24,51 @@ MAX_LINE_BYTES: Final = 4 << 20  # a proof of a large frame fits; nobody local n
 MAX_CALLS: Final = 64
 SOCKET_MODE: Final = 0o660
 _CREDENTIALS: Final = struct.Struct("3i")
+_PEER_GROUPS: Final = 59  # SO_PEERGROUPS of asm-generic/socket.h; Python has no name for it
+_GROUP: Final = struct.Struct("I")
+MAX_GROUPS: Final = 256  # as much as Python's getsockopt takes; whoever is in more is known without them
+
+
+class PeerSocket(Protocol):
+    """What a socket and asyncio's view of one have in common."""
+
+    def getsockopt(self, level: int, optname: int, buflen: int, /) -> bytes:
+        """As of `socket.socket`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: what the kernel says of the process at the other end."""
+    """Who asks: what the kernel says of the process at the other end, as it was when it connected.
+
+    Args:
+        pid, uid, gid: process, user and primary group.
+        groups: its other groups.
+    """
 
     pid: int
     uid: int
     gid: int
+    groups: tuple[int, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Its names in the configuration's `[access] actors`."""
-        return (f"uid:{self.uid}", f"gid:{self.gid}")
+        """Its names in the configuration's `[access] actors`; the user's comes first."""
+        groups = dict.fromkeys((self.gid, *self.groups))
+        return (f"uid:{self.uid}", *(f"gid:{group}" for group in groups))
+
+
+def caller_of(connection: PeerSocket) -> Caller:
+    """Who is at the other end of a Unix socket.
+
+    The groups come from the socket as well, not from `/proc/PID`: a number of a process can be another's by now, and
+    the service does not see other users' processes (ProtectProc=invisible).
+    """
+    who = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, gid = _CREDENTIALS.unpack(who)
+    groups = b""
+    with contextlib.suppress(OSError):
+        groups = connection.getsockopt(socket.SOL_SOCKET, _PEER_GROUPS, MAX_GROUPS * _GROUP.size)
+    return Caller(pid, uid, gid, tuple(group for (group,) in _GROUP.iter_unpack(groups)))
 
 
 Handler = Callable[[str, dict[str, Any], Caller], Awaitable[dict[str, Any]]]
@@ -96,10 +127,7 @@ class ControlServer:
             return
         self._calls.add(task)
         try:
-            raw = writer.get_extra_info("socket").getsockopt(
-                socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size
-            )
-            caller = Caller(*_CREDENTIALS.unpack(raw))
+            caller = caller_of(writer.get_extra_info("socket"))
             while line := await reader.readline():
                 writer.write(msgspec.json.encode(await self._answer(line, caller)) + b"\n")
                 await writer.drain()

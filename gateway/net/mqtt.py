@@ -198,15 +198,16 @@ class Broker:
         if self._handing is not None:
             self._handing.cancel()
 
-    async def stop(self) -> None:
+    async def stop(self, *, wait: bool = True) -> None:
         """Hold, let what the core has taken be acknowledged, and disconnect; the broker keeps the rest.
 
-        The core must still run, or have drained: a PUBACK that it owes is waited for, `SETTLE_S` at most.
+        Args:
+            wait: whether the core still runs or has drained: a PUBACK that it owes is waited for, `SETTLE_S` at most.
         """
         self.hold()
         try:
             async with asyncio.timeout(SETTLE_S):
-                while self.connected and len(self._open) > len(self._waiting):
+                while wait and self.connected and len(self._open) > len(self._waiting):
                     self._answered.clear()
                     await self._answered.wait()
         except TimeoutError:

@@ -220,7 +220,11 @@ class Subjects:
                 "SELECT epoch, wrapped FROM subjects WHERE ref = ?", (ref,)
             ).fetchone()
         if row is None:
-            raise Denied("subject_gone", "this subject was erased, or its key never was here")
+            raise Denied(
+                "subject_gone",
+                "this subject was erased, or its key never was here",
+                "What was recorded of it cannot be opened any more; the proof of a whole batch still holds.",
+            )
         for epoch in self._epochs:
             if epoch.name == row[0]:
                 try:

@@ -143,6 +143,8 @@ class Onlooker:
     """Size -> roots that `status` told."""
     devices: list[int] = field(default_factory=list)
     """Numbers of devices whose making was answered."""
+    sessions: list[str] = field(default_factory=list)
+    """Sessions whose opening was answered."""
     busy: bool = True
     """Whether it asks for new devices too."""
 

@@ -87,6 +87,8 @@ def judge(layout: Layout, onlooker: Onlooker, headsets: Iterable[Headset]) -> He
         _checkpoints(layout, snapshot, onlooker)
         made = {row[0] for row in snapshot._each(Query(DEVICES_SQL, lambda row: row))}
         assert made >= set(onlooker.devices), "a device that was answered is not there"
+        opened = {row.session.hex() for row in snapshot.session_rows(all=True)}
+        assert opened >= set(onlooker.sessions), "a session that was answered is not there"
     return held
 
 

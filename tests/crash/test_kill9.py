@@ -16,7 +16,7 @@ JUDGED = 7  # after every so many kills the store is judged as it lies there
 
 
 async def killed_and_whole(path: Path, kills: int) -> None:
-    gateway = Gateway(path / "s", seal_ms=80)
+    gateway = Gateway(path / "s", seal_ms=100)
     async with open_ward(gateway) as ward:
         in_start = 0
         async with ward.at_work():

@@ -7,10 +7,13 @@ import json
 import os
 import re
 import signal
+import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +23,20 @@ from click.testing import CliRunner, Result
 from gateway.app import keyfile, replay
 from gateway.app.cli.main import root
 from gateway.app.rig import Way
-from gateway.errors import EXIT_REFUSED, EXIT_TRY_LATER, EXIT_UNREACHABLE, EXIT_USAGE, EXIT_VERIFY
+from gateway.device.pairing import open_paired, pair_packet
+from gateway.errors import (
+    EXIT_REFUSED,
+    EXIT_TRY_LATER,
+    EXIT_UNREACHABLE,
+    EXIT_USAGE,
+    EXIT_VERIFY,
+    VestibuleError,
+)
+from gateway.net.control import call
 from gateway.sources.track import Recording, Track
+from gateway.store.keyfiles import load_keys
+from gateway.store.layout import Layout
+from gateway.store.subjects import Subjects
 from gateway.wire import kinds
 
 ORIGIN = "vestibule.example/rig-1"
@@ -134,6 +149,40 @@ def test_a_code_is_shown_as_text_and_as_a_file(rig: Rig, tmp_path: Path) -> None
     assert "Good for 9 min" in shown.stderr or "Good for 10 min" in shown.stderr
 
 
+def pair_by_udp(rig: Rig, code: str) -> int:
+    """Be a headset that pairs; returns the number that it was given."""
+    nonce = os.urandom(16)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as headset:
+        headset.settimeout(START_S)
+        packet = pair_packet(code, nonce, "newcomer", time.monotonic_ns())
+        headset.sendto(packet, ("127.0.0.1", int(str(rig.json("status")["udp"]).rpartition(":")[2])))
+        return open_paired(code, headset.recv(2048), nonce).device
+
+
+def test_who_waits_for_a_code_learns_which_device_it_became(rig: Rig) -> None:
+    code = str(rig.json("pair")["code"])
+    path = rig.data_dir / "control.sock"
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(call, path, "pair.wait", {"code": code}, START_S)
+        number = pair_by_udp(rig, code)
+        rig.json("device", "add", "newer")
+        assert waiting.result(START_S) == {"device": number, "name": "newcomer"}
+    # Spent already, and another device is the newest.
+    assert call(path, "pair.wait", {"code": code}, START_S)["device"] == number
+    with pytest.raises(VestibuleError, match="not on offer"):
+        call(path, "pair.wait", {"code": "A" * 26})
+
+
+def test_a_revoked_device_is_not_rotating(rig: Rig) -> None:
+    number = rig.json("device", "add", "lost")["device"]
+    rig.json("device", "rotate", "lost")
+    rig.json("device", "revoke", "lost", "--yes")
+    rows = {row["device"]: row for row in rig.json("device", "list")["devices"]}  # type: ignore[attr-defined]
+    assert (rows[number]["state"], rows[number]["rotating"]) == ("revoked", False)
+    assert "lost" not in rig("status").stdout
+    assert re.search(r"lost +revoked", rig("status", "--all").stdout)
+
+
 def test_a_session_from_open_to_close(rig: Rig) -> None:
     number = rig.json("device", "add", "headset")["device"]
     opened = rig.json(
@@ -155,6 +204,52 @@ def test_a_session_from_open_to_close(rig: Rig) -> None:
     assert session in json.dumps(rig.json("session", "list", "--all"))
     assert session[:8] in rig("session", "list", "--all").stdout
     assert rig("session", "list", "--all", "--streams").exit_code == 0
+
+
+def test_a_session_is_closed_by_the_name_of_its_device(rig: Rig) -> None:
+    def opened(*devices: str) -> str:
+        named = [word for device in devices for word in ("-d", device)]
+        return str(rig.json("session", "open", *named, "-s", "P-2", "-p", "x", "-k", "pose")["session"])
+
+    for name in ("left hand", "right hand"):
+        rig.json("device", "add", name)
+    assert "there is no open session 'nobody'" in rig("session", "close", "nobody").stderr
+    assert "no open session has the device 'left hand'" in rig("session", "close", "left hand").stderr
+    session = opened("left hand", "right hand")
+    closed = rig("session", "close", "right hand", "--now")
+    assert (closed.exit_code, closed.stdout.strip()) == (0, f"{session}: closed"), closed.stderr
+    first, second = opened("left hand"), opened("right hand")
+    rig.json("device", "add", "left hand")
+    number = rig.json("device", "add", "right hand")["device"]
+    third = opened(str(number))
+    many = rig("session", "close", "right hand")
+    assert many.exit_code == EXIT_USAGE
+    assert second in many.stderr
+    assert third in many.stderr
+    for one in (first, second, third):
+        assert rig("session", "close", one, "--now").exit_code == 0
+
+
+def test_an_erased_subject_has_sessions_without_a_name_and_no_proofs(rig: Rig) -> None:
+    number = rig.json("device", "add", "of the erased")["device"]
+    opened = ("session", "open", "-d", str(number), "-s", "P-erased", "-p", "x", "-k", "pose")
+    session = str(rig.json(*opened)["session"])
+    assert rig("session", "close", session, "--now").exit_code == 0
+    layout = Layout(rig.data_dir)
+    subjects = Subjects(layout.subjects, load_keys(layout).master)
+    ref = subjects.find("P-erased")
+    assert ref is not None
+    assert subjects.destroy(ref)
+    subjects.close()
+    shown = rig("session", "list", "--all")
+    assert shown.exit_code == 0, shown.stderr
+    assert re.search(rf"{session[:8]}\w* +\(erased\)", shown.stdout)
+    assert "P-erased" not in shown.stdout
+    assert "P-0017" in shown.stdout
+    denied = rig("prove", session, "0", "0")
+    assert denied.exit_code == EXIT_REFUSED
+    assert "this subject was erased" in denied.stderr
+    assert "the proof of a whole batch still holds" in denied.stderr
 
 
 @pytest.mark.parametrize(
@@ -240,9 +335,9 @@ def send_poses(key: Path, port: int, n_samples: int) -> None:
 
 
 def test_what_the_daemon_refuses_keeps_its_exit_code(rig: Rig) -> None:
-    done = rig("prove", "00", "0", "0")
+    done = rig("prove", "0" * 32, "0", "0")
     assert done.exit_code == EXIT_USAGE
-    assert "there is no session '00'" in done.stderr
+    assert "there is no session '0000" in done.stderr
     second = rig("run")
     assert second.exit_code == EXIT_TRY_LATER
     assert "is in use by process" in second.stderr

@@ -29,6 +29,7 @@ from gateway.app.transports import MqttDevice
 from gateway.app.verify import verify_store
 from gateway.core.part import ARRIVAL
 from gateway.device.events import Send
+from gateway.errors import EXIT_REFUSED
 from gateway.net.mqtt_courier import LINK_KEEP_S
 from gateway.net.mqtt_line import Line
 from gateway.net.mqtt_settings import BrokerSettings
@@ -49,6 +50,7 @@ WAIT_S = 15.0
 STREAMS = 4
 SAMPLES = 960  # a stream's; a frame holds 16, so 240 packets of one frame in all
 STEP_NS = 2_500_000  # between two samples: 2.4 s of recording, 100 packets a second
+NEVER_MS = 60_000  # of a headset that leaves it all to the broker's custody
 SEAL_MS = 300  # some thirty packets are on the way at any moment
 ALLOWED = {kinds.POSE, kinds.CLOCK, kinds.INFO}
 
@@ -189,14 +191,16 @@ class Sitting:
         clinic: where.
         gateway: its gateway.
         tag: of its recording.
+        resend_ms: how long the headset waits for a receipt before it sends again.
     """
 
-    def __init__(self, clinic: Clinic, gateway: Gateway, tag: int) -> None:
+    def __init__(self, clinic: Clinic, gateway: Gateway, tag: int, resend_ms: int) -> None:
         self.gateway = gateway
         self.recording = recording(tag)
         self.way = TappedWay(broker=clinic.device)
         self.session = ""
         self.rig: Rig
+        self._resend_ms = resend_ms
         self._share = 0.0
         self._news = asyncio.Event()
 
@@ -204,9 +208,15 @@ class Sitting:
         desk = self.gateway.desk
         key = await desk.add_device("headset")
         self.session = await desk.open_session([key.device], "subject-1", "test", ALLOWED)
-        clock = RecordingClock(0)
-        # Small packets, so that many are on the way; a second is three seals, so what comes again was really lost.
-        self.rig = Rig(key, keyfile.unkept, self.way, clock, max_packet=1200, resend_first_ms=1000)
+        self.rig = Rig(
+            key,
+            keyfile.unkept,
+            self.way,
+            RecordingClock(0),
+            max_packet=1200,  # small ones, so that many are on the way
+            resend_first_ms=self._resend_ms,
+            resend_most_ms=2 * self._resend_ms,
+        )
 
     async def play(self) -> None:
         feed = Feed(strands_of([self.recording]))
@@ -266,6 +276,9 @@ class Sitting:
 async def assert_acknowledged_is_durable(clinic: Clinic, sitting: Sitting) -> None:
     """The gateway is gone: what the broker had and does not keep any more was acknowledged, and must be durable."""
     await sitting.way.taken()
+    assert sitting.rig.device.account.resent == 0, (
+        "a copy at the broker would stand for one that it gave away"
+    )
     had, durable = sitting.way.data, await asyncio.to_thread(sitting.durable)
     kept: set[tuple[int, int]] = set()
     news, over = asyncio.Event(), asyncio.Event()
@@ -326,7 +339,7 @@ async def test_each_gateway_gets_only_what_is_its_own(clinic: Clinic) -> None:
 
 async def test_a_killed_broker_costs_nothing(clinic: Clinic) -> None:
     gateway = clinic.gateways[0]
-    sitting = Sitting(clinic, gateway, 11)
+    sitting = Sitting(clinic, gateway, 11, resend_ms=1000)
     await sitting.open()
     async with sitting.rig.driver:
         await sitting.rig.begin(WAIT_S)
@@ -355,7 +368,7 @@ async def test_a_killed_broker_costs_nothing(clinic: Clinic) -> None:
 
 async def test_a_killed_gateway_costs_nothing(clinic: Clinic) -> None:
     gateway = clinic.gateways[0]
-    sitting = Sitting(clinic, gateway, 12)
+    sitting = Sitting(clinic, gateway, 12, NEVER_MS)
     await sitting.open()
     async with sitting.rig.driver:
         await sitting.rig.begin(WAIT_S)
@@ -371,7 +384,7 @@ async def test_a_killed_gateway_costs_nothing(clinic: Clinic) -> None:
 
 async def test_an_orderly_stop_acknowledges_only_what_is_durable(clinic: Clinic) -> None:
     gateway = clinic.gateways[1]
-    sitting = Sitting(clinic, gateway, 13)
+    sitting = Sitting(clinic, gateway, 13, NEVER_MS)
     await sitting.open()
     async with sitting.rig.driver:
         await sitting.rig.begin(WAIT_S)
@@ -395,6 +408,16 @@ def test_why_there_is_no_broker_is_told(clinic: Clinic, tmp_path: Path) -> None:
         gateway.until(lambda: told(gateway, "broker_lost"), "it stands in the journal")
         assert {line["reason"] for line in told(gateway, "broker_lost")} == {"not_authorized"}
         assert gateway.stop() == 0
+
+
+def test_a_password_that_cannot_be_read_is_for_a_person_to_mend(clinic: Clinic, tmp_path: Path) -> None:
+    mqtt = mqtt_config(tmp_path, clinic.broker, "gw-rig-1", "x") | {"password_file": str(tmp_path / "none")}
+    gateway = Gateway(tmp_path / "s", config={"mqtt": mqtt})
+    gateway.start(wait=False)
+    assert gateway.process is not None
+    assert gateway.process.wait(WAIT_S) == EXIT_REFUSED, "systemd does not start it again"
+    assert "password_file" in gateway.log()
+    assert "Traceback" not in gateway.log()
 
 
 def told(gateway: Gateway, event: str) -> list[dict[str, Any]]:

@@ -75,6 +75,10 @@ class Watched(Gateway):
             self.arrived.setdefault((link, seq), kind)
         super().arrive(packet, source)
 
+    def forge(self, packet: bytes, source: tuple[str, int]) -> None:
+        """A packet that names a link, a seq and a type which are not its sender's to name."""
+        super().arrive(packet, source)
+
     @property
     def counted(self) -> Counter[str]:
         """What was refused and shed, packets and frames, over all starts."""

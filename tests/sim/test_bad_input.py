@@ -1,4 +1,4 @@
-"""Bad input, one by one: each is refused under its own counted reason, a stranger hears nothing, and the rest is stored."""
+"""Bad input, one by one: each refused under its own counted reason, a stranger hears nothing, the rest is stored."""
 
 from __future__ import annotations
 

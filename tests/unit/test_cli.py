@@ -21,6 +21,8 @@ from gateway.app.cli.main import VERBS, root
 from gateway.app.cli.progress import Lines, _json_line, _text_line
 from gateway.app.cli.setup import ended
 from gateway.app.cli.state import SYSTEM_DATA_DIR, State, default_data_dir, write_file
+from gateway.app.cli.verify import depth
+from gateway.app.report import Report
 from gateway.errors import (
     EXIT_REFUSED,
     EXIT_TRY_LATER,
@@ -130,7 +132,7 @@ def test_the_module_is_the_command() -> None:
         (["session", "lst"], "lst"),
         (["status", "--jsno"], "--jsno"),
         (["device", "add"], "NAME"),
-        (["session", "close", "xyz"], "is not the beginning of a session id"),
+        (["prove", "xyz", "0", "0"], "is not the beginning of a session id"),
         (["init"], "a log needs an origin"),
         (["init", "--origin", "with space"], "the origin must be"),
     ],
@@ -297,6 +299,14 @@ def test_a_new_store_verifies(store: Path) -> None:
     shown = at(store, "fsck")
     assert shown.exit_code == 0, shown.stderr
     assert "Everything is what was signed." in shown.stdout
+    assert "  checked  no part yet" in shown.stdout
+
+
+def test_how_deep_a_check_went_is_told_for_all_parts() -> None:
+    assert depth(Report(opened=2)) == "2 parts down to each frame"
+    assert depth(Report(unopened=1)) == "1 part down to the hash of sealed bytes"
+    both = "3 parts down to the hash of sealed bytes, 1 part down to each frame"
+    assert depth(Report(unopened=3, opened=1)) == both
 
 
 @pytest.mark.parametrize("verb", [["verify"], ["fsck"], ["migrate"], ["run"], ["ledger", "export", "log"]])

@@ -8,6 +8,8 @@ import random
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.app.observe import Observer
+from gateway.core.records import Pairing
+from gateway.device.pairing import pair_packet
 from tests.sim.clinic import Gateway, Network, make_rig, stored
 from tests.sim.virtual import simulate
 
@@ -49,6 +51,28 @@ def test_a_sitting_is_told_in_frames_entries_receipts_and_its_end() -> None:
         assert value(observer, "samples_admitted_total") == sum(b.samples for b in gateway.durable.batches)
         assert value(observer, "frames_admitted_total") == sum(b.frames for b in gateway.durable.batches)
         assert value(observer, "receipts_sent_total") >= sum(b.frames > 0 for b in gateway.durable.batches)
+        await gateway.stop()
+
+    simulate(main())
+
+
+def test_a_pairing_is_told_and_forgotten_with_its_code() -> None:
+    async def main() -> None:
+        gateway = Gateway(random.Random(3))
+        await gateway.start()
+        registry = gateway.house.registry
+        code = "A" * 26
+
+        def offer(now_ns: int, now_ms: int) -> None:
+            registry.pairings.append(Pairing(code, now_ms + 20_000))
+
+        await gateway.spine.ask(offer)
+        gateway.arrive(pair_packet(code, b"n" * 16, "headset", 1), ("10.0.0.9", 9))
+        await asyncio.sleep(5)
+        assert registry.paired == {code: 1}
+        assert value(gateway.house.observer, "devices_paired_total") == 1
+        await asyncio.sleep(20)
+        assert registry.paired == {}
         await gateway.stop()
 
     simulate(main())

@@ -285,8 +285,6 @@ def test_a_clip_of_one_breakpoint_plays_nothing() -> None:
     assert list(frames_of(got.tracks[0])) == []
 
 
-
-
 @pytest.mark.parametrize(
     ("data", "says"),
     [
@@ -336,7 +334,8 @@ def test_an_emphasis_that_breaks_a_rule_is_flagged_and_rendered_as_it_is(
     amplitude: float, frequency: float, broken: set[str]
 ) -> None:
     got = read_recording(
-        "c", clip([POINT | {"emphasis": {"amplitude": amplitude, "frequency": frequency}}, POINT | {"time": 1}])
+        "c",
+        clip([POINT | {"emphasis": {"amplitude": amplitude, "frequency": frequency}}, POINT | {"time": 1}]),
     )
     simple, transient = got.tracks[0].samples
     assert (simple["amplitude"], simple["event"]) == (0.5, EVENT_SIMPLE)

@@ -193,6 +193,7 @@ def test_one_changed_byte_of_a_payload_is_named_exactly(facts: Facts, where: flo
     assert expected.items() <= damage.where.items()
     _, repairs = fsck_store(facts.layout)
     assert [repair.words for repair in repairs] == [SET_BYTE]
+    assert "`vestibule fsck`: it names the byte and the value" in damage.hint, "both say the same next step"
 
 
 def test_the_frame_that_was_changed_is_named(filled: Facts, facts: Facts) -> None:

@@ -78,7 +78,6 @@ def counters(packet: str) -> dict[str, int]:
         permit=lambda *_: ALLOWED,
         random=bytes,
         now_ns=NOW_NS,
-        utc_offset_ns=0,
     )
     return dict(counted + (sealed.withdrawn if sealed else Counter()))
 

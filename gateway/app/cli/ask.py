@@ -77,27 +77,54 @@ def typed(result: dict[str, Any], kind: type[T]) -> T:
         ) from error
 
 
-def find_session(state: State, beginning: str, *, every: bool = True) -> SessionRow:
-    """Find the session whose id begins with these hexadecimal digits.
+def find_session(state: State, beginning: str) -> SessionRow:
+    """Find the session, closed or not, whose id begins with these hexadecimal digits.
 
     Args:
         state: of the command.
         beginning: 1 to 32 digits.
-        every: closed sessions count as well.
 
     Raises:
         LocalError: `session`, none or several begin like that.
     """
-    wanted = beginning.lower()
-    if not 0 < len(wanted) <= SESSION_DIGITS or wanted.strip("0123456789abcdef"):
+    if not _may_begin_an_id(beginning):
         raise LocalError(
             "session",
             f"{beginning!r} is not the beginning of a session id",
             "An id has 32 hexadecimal digits; see `vestibule session list`.",
         )
-    rows = typed(ask(state, "session.list", {"all": every}), Sessions).sessions
-    found = [row for row in rows if row.session.startswith(wanted)]
+    rows = typed(ask(state, "session.list", {"all": True}), Sessions).sessions
+    found = [row for row in rows if row.session.startswith(beginning.lower())]
     return _only("session", beginning, found, lambda row: row.session, "vestibule session list --all")
+
+
+def find_running_session(state: State, named: str) -> SessionRow:
+    """Find the session that runs, by the beginning of its id, or by the name or number of a device in it.
+
+    Args:
+        state: of the command.
+        named: as somebody typed it. Digits can be both, an id and a device: then all that fit count.
+
+    Raises:
+        LocalError: `session`, none or several fit.
+    """
+    rows = typed(ask(state, "session.list", {}), Sessions).sessions
+    by_id = [row for row in rows if _may_begin_an_id(named) and row.session.startswith(named.lower())]
+    known = typed(ask(state, "device.list", {}), Devices).devices
+    devices = {row.device for row in known if named in (row.name, str(row.device))}
+    with_it = [row for row in rows if devices.intersection(row.devices)]
+    # A device that records again may still deliver for the session before.
+    with_it = [row for row in with_it if row.state == "open"] or with_it
+    found = list({row.session: row for row in (*by_id, *with_it)}.values())
+    if not found and devices:
+        raise LocalError(
+            "session", f"no open session has the device {named!r}", "See `vestibule session list`."
+        )
+    return _only("open session", named, found, lambda row: row.session, "vestibule session list")
+
+
+def _may_begin_an_id(text: str) -> bool:
+    return 0 < len(text) <= SESSION_DIGITS and not text.lower().strip("0123456789abcdef")
 
 
 def find_device(state: State, named: str) -> int:
@@ -118,7 +145,8 @@ def find_device(state: State, named: str) -> int:
 def _only(what: str, named: str, found: list[T], identity: Callable[[T], str], list_them: str) -> T:
     if len(found) == 1:
         return found[0]
+    code = what.split()[-1]
     if not found:
-        raise LocalError(what, f"there is no {what} {named!r}", f"See `{list_them}`.")
+        raise LocalError(code, f"there is no {what} {named!r}", f"See `{list_them}`.")
     some = ", ".join(identity(row) for row in found[:4]) + (", ..." if len(found) > 4 else "")
-    raise LocalError(what, f"{named!r} could be any of {len(found)} {what}s: {some}", f"See `{list_them}`.")
+    raise LocalError(code, f"{named!r} could be any of {len(found)} {what}s: {some}", f"See `{list_them}`.")

@@ -121,7 +121,7 @@ def device_table(rows: list[DeviceRow], width: int = 0) -> str:
             str(row.device),
             row.name,
             "key is being changed"
-            if row.rotating and row.state == "active"
+            if row.rotating
             else words.DEVICE_STATES.get(row.state, row.state),
             _links(row),
             output.ago(row.fresh_ms, now_ms) if row.fresh_ms else "never",

@@ -90,19 +90,17 @@ def _of_frame(state: State, batch: int, part: int, frame: int) -> dict[str, Any]
 
 def _of_batch(state: State, batch: int) -> dict[str, Any]:
     """Prove a batch from the store itself, under the newest checkpoint that may be signed."""
-    from gateway.app import export
     from gateway.app.evidence import prove_batch
+    from gateway.app.export import mark_here, signed_checkpoint
     from gateway.store.keyfiles import load_keys
     from gateway.store.snapshot import Snapshot
     from gateway.store.vault import Vault
-    from gateway.tlog.checkpoint import Checkpoint, origin_hash, sign_checkpoint
+    from gateway.tlog.checkpoint import origin_hash
 
     keys = load_keys(state.layout)
-    # Only the log at its mark may be signed; the mark is read first, so that the snapshot holds at least that much.
-    mark = export._signed(state.layout)
+    mark = mark_here(state.layout)
     with Snapshot(state.layout.database) as snapshot:
-        export._refuse_inconsistent(snapshot, mark)
-        checkpoint = sign_checkpoint(Checkpoint(keys.origin, mark.size, mark.root), keys.origin, keys.log)
+        checkpoint = signed_checkpoint(snapshot, mark, keys)
         vault = Vault.open(state.layout.vault, bytes.fromhex(origin_hash(keys.origin)))
         try:
             return prove_batch(snapshot, vault, batch, checkpoint)

@@ -7,7 +7,7 @@ import time
 import click
 
 from gateway.app.cli import output, words
-from gateway.app.cli.ask import ask, find_device, find_session, typed
+from gateway.app.cli.ask import ask, find_device, find_running_session, typed
 from gateway.app.cli.replies import SessionRow, Sessions
 from gateway.app.cli.state import State
 
@@ -65,19 +65,21 @@ def open_session(
 
 
 @session.command("close")
-@click.argument("beginning", metavar="ID")
+@click.argument("named", metavar="SESSION")
 @click.option("--now", "at_once", is_flag=True, help="Do not wait for what the devices still hold.")
 @output.json_option
 @click.pass_obj
-def close_session(state: State, beginning: str, at_once: bool, as_json: bool) -> None:
+def close_session(state: State, named: str, at_once: bool, as_json: bool) -> None:
     """Close a session: the devices stop, and deliver what they captured before.
 
+    SESSION is the beginning of its id, or the name or number of a device that is in no other open session.
     With --now it ends at once, and what the devices still hold is counted as missing.
 
     \b
     Example: vestibule session close 3f2a
+             vestibule session close "Quest, room 2"
     """
-    found = find_session(state, beginning, every=False)
+    found = find_running_session(state, named)
     result = ask(state, "session.close", {"session": found.session, "now": at_once})
     if as_json:
         output.write_json(result)

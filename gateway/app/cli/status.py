@@ -20,23 +20,24 @@ WATCH_EVERY_S: Final = 1.0
 
 @click.command()
 @click.option("--watch", is_flag=True, help="Show it anew each second, until Ctrl-C.")
+@click.option("--all", "every", is_flag=True, help="Revoked devices too.")
 @output.json_option
 @click.pass_obj
-def status(state: State, watch: bool, as_json: bool) -> None:
+def status(state: State, watch: bool, every: bool, as_json: bool) -> None:
     """How the gateway is: what it records, from whom, what it refused and why, and what to do.
 
     \b
     Example: vestibule status --watch
     """
     if not watch:
-        _show(ask(state, "status", {}), as_json)
+        _show(ask(state, "status", {}), every, as_json)
         return
     try:
         while True:
             result = ask(state, "status", {})
             if sys.stdout.isatty() and not as_json:
                 click.clear()
-            _show(result, as_json)
+            _show(result, every, as_json)
             sys.stdout.flush()
             time.sleep(WATCH_EVERY_S)
     except KeyboardInterrupt:
@@ -44,27 +45,31 @@ def status(state: State, watch: bool, as_json: bool) -> None:
         return
 
 
-def _show(result: dict[str, Any], as_json: bool) -> None:
+def _show(result: dict[str, Any], every: bool, as_json: bool) -> None:
     if as_json:
         output.write_json(result)
     else:
-        click.echo(render(typed(result, Status), int(time.time() * 1000)))
+        click.echo(render(typed(result, Status), int(time.time() * 1000), every))
 
 
-def render(status: Status, now_ms: int) -> str:
+def render(status: Status, now_ms: int, every: bool = False) -> str:
     """The whole page, without a line end at its end.
 
     Args:
         status: the daemon's answer.
         now_ms: UTC.
+        every: revoked devices as well.
     """
+    devices = [row for row in status.devices if every or row.state == "active"]
     state = output.paint("ready", "green") if status.ready else output.paint("not recording", "red")
     lines = [f"{output.clean(status.gateway)} is {state}", ""]
     lines += [f"  {name:10} {output.clean(text)}" for name, text in _facts(status, now_ms)]
     for what, step in attention(status, now_ms):
         lines += ["", f"  {output.paint('!', 'yellow')} {what[0].upper()}{what[1:]}.", f"    {step}"]
-    if status.devices:
-        lines += ["", "Devices", output.indent(device_table(status.devices, output.columns() - 2))]
+    if devices:
+        lines += ["", "Devices", output.indent(device_table(devices, output.columns() - 2))]
+    if hidden := len(status.devices) - len(devices):
+        lines += ["", f"  {output.plural(hidden, 'revoked device')} not shown; see --all."]
     if status.sessions:
         lines += [
             "",
@@ -124,19 +129,14 @@ def attention(status: Status, now_ms: int) -> list[tuple[str, str]]:
                 "Devices ask again. If it goes on, look at the broker's machine and the network to it.",
             )
         )
-    for counts, noun, step in (
-        (
-            status.frames_refused,
-            "frame",
-            "A session permits only the kinds it was opened with; see `session list`.",
-        ),
-        (status.refused, "packet", "Copies are harmless. A headset with a wrong key must be paired again."),
-        (status.shed, "packet", "Devices send them again; if it goes on, raise [limits] or send less."),
+    for counts, noun, verb in (
+        (status.frames_refused, "frame", "refused"),
+        (status.refused, "packet", "refused"),
+        (status.shed, "packet", "shed"),
     ):
-        verb = "shed" if counts is status.shed else "refused"
         for reason, number in sorted(counts.items(), key=lambda item: -item[1]):
             if number and reason not in HARMLESS:
-                said = words.REASONS.get(reason, reason)
+                said, step = words.refused(reason)
                 found.append((f"{output.plural(number, noun)} {verb}: {said} ({output.clean(reason)})", step))
     if status.kernel_dropped:
         found.append(
@@ -145,7 +145,7 @@ def attention(status: Status, now_ms: int) -> list[tuple[str, str]]:
                 "Devices send them again; raise net.core.rmem_max and [udp] receive_buffer_bytes.",
             )
         )
-    if not status.devices:
+    if all(row.state != "active" for row in status.devices):
         found.append(("no device is paired yet", "Pair a headset with `vestibule pair`."))
     elif not status.sessions:
         found.append(

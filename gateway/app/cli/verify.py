@@ -125,9 +125,18 @@ def _show(report: Report, as_json: bool, repairs: Sequence[str] = ()) -> None:
         f"{output.plural(report.frames, 'frame')}, {output.plural(report.samples, 'sample')}, "
         f"{output.size(report.payload_bytes)}"
     )
-    click.echo(f"  opened   {output.plural(report.opened, 'part')}, down to each frame")
+    click.echo(f"  checked  {depth(report)}")
     for said in report.notes:
         click.echo(f"  note     {output.clean(said)}")
+
+
+def depth(report: Report) -> str:
+    """How deep the parts were looked into: sealed bytes need no key, frames need their subject's."""
+    depths = (
+        (report.unopened, "down to the hash of sealed bytes"),
+        (report.opened, "down to each frame"),
+    )
+    return ", ".join(f"{output.plural(n, 'part')} {depth}" for n, depth in depths if n) or "no part yet"
 
 
 def _verify_proof(file: Path, vkey: str, policy_file: Path | None, as_json: bool) -> None:

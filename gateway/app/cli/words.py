@@ -73,6 +73,55 @@ REASONS: Final[dict[str, str]] = {
 }
 """Why packets or samples were refused or shed, to follow "12,345 "."""
 
+_APP: Final = "A fault of the headset's app: report it to its author."
+_OTHERS: Final = "Nothing. If it goes on, find out what else sends to this port."
+_BY_ITSELF: Final = "Nothing: the headset makes a new link by itself."
+_PAIR_AGAIN: Final = "Pair that headset again. If several are hit, look at the network."
+_REVOKED: Final = "Switch that headset off, or pair it anew: `vestibule pair`."
+
+ADVICE: Final[dict[str, str]] = {
+    "truncated": _OTHERS,
+    "oversize": _OTHERS,
+    "magic": _OTHERS,
+    "type": "Update the gateway, or the headset's app.",
+    "unknown_link": "Nothing: the headset says HELLO again. If it goes on, it belongs to another gateway.",
+    "unknown_device": "A headset tries that is not paired here, or that means another gateway: `vestibule pair`.",
+    "bad_tag": _PAIR_AGAIN,
+    "throttled": _PAIR_AGAIN,
+    "stranger_rate": "A headset in a loop, or somebody tries. If many share one address: [limits] stranger_packets_s.",
+    "transport": _BY_ITSELF,
+    "topic": "Check user and rules of that headset at the broker: configs/mosquitto.acl.",
+    "spent": "Make a new code: `vestibule pair`.",
+    "hello_replay": "Nothing, it is a copy. If that headset never connects, pair it again.",
+    "version": "Update the headset's app, or the gateway.",
+    "malformed": _APP,
+    "not_canonical": _APP,
+    "numbers": _APP,
+    "too_many": _APP,
+    "too_many_streams": "A fault of the headset's app, or raise [limits] max_streams_per_link.",
+    "copy": "Nothing: devices send again until they have a receipt.",
+    "seq_jump": "Nothing: the headset makes a new link. If it goes on, report it to the author of its app.",
+    "totals": _APP,
+    "no_session": "Open one: `vestibule session open --help`.",
+    "link_ended": "Nothing: its session was closed, or a newer link took its place.",
+    "link_revoked": _REVOKED,
+    "link_moved": _BY_ITSELF,
+    "revoked": _REVOKED,
+    "kind": "Update the gateway.",
+    "kind_changed": _APP,
+    "sample_size": _APP,
+    "schema": _APP,
+    "not_finite": _APP,
+    "overlap": "A fault of the headset's app: report it to its author. Nothing is lost.",
+    "late": "Nothing: the headset was away for very long.",
+    "closed": "Nothing. If it is much, that headset does not probe its clock: update its app.",
+    "not_permitted": "A session permits only the kinds it was opened with: `vestibule session list`.",
+    "withdrawn": "Nothing: that is what a withdrawal is for.",
+    "queue": "Devices send it again. If it goes on: fewer headsets here, a faster machine, [limits] queue_packets.",
+    "rate": "Devices send it again. Find out why one sends so much; its limit is [limits] device_packets_s.",
+}
+"""The next step for each of them, as docs/operator.md has it under "Refusals"."""
+
 DEVICE_STATES: Final[dict[str, str]] = {"active": "paired", "revoked": "revoked"}
 SESSION_STATES: Final[dict[str, str]] = {
     "open": "recording",
@@ -84,6 +133,11 @@ SESSION_STATES: Final[dict[str, str]] = {
 def held(code: str) -> tuple[str, str]:
     """What stops recording, and what to do about it."""
     return HELD.get(code, (f"nothing is recorded ({code})", "See the daemon's log."))
+
+
+def refused(code: str) -> tuple[str, str]:
+    """Why something was refused or shed, and what to do about it."""
+    return REASONS.get(code, code), ADVICE.get(code, "See docs/operator.md, Refusals.")
 
 
 def broker(code: str) -> tuple[str, str]:

@@ -1,0 +1,103 @@
+"""The n-th fsync or write of the daemon fails: it ends with 75 or goes on, and what it said before stays true."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from crash.failing import FailingDisk, build
+from crash.headsets import Ward, open_ward, until
+from crash.judge import judge, judge_drained
+from e2e.daemon import Gateway
+
+from gateway.errors import EXIT_TRY_LATER, Unreachable, VestibuleError
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("failsync"))
+
+
+async def one_failure(ward: Ward, disk: FailingDisk, kind: str, n: int, sticky: bool) -> str:
+    """Start on a disk whose n-th call fails, wait until it is clear what came of it; returns what did."""
+    gateway, process = ward.gateway, None
+    disk.fail(kind, n, sticky=sticky)
+    await asyncio.to_thread(gateway.start, wait=False)
+    process = gateway.process
+    assert process is not None
+    asked = asyncio.create_task(new_session(ward, f"{kind}-{n}-{sticky}"))
+    await until(lambda: disk.hit or process.poll() is not None, f"call {n} of {kind}")
+    hit, before = disk.hit, ward.receipts
+    assert hit is not None, f"it ended before call {n}: {gateway.log()[-2000:]}"
+    await until(lambda: process.poll() is not None or ward.receipts > before + 3, f"an end, or receipts, after {hit}")
+    code = process.poll()
+    if code is None:
+        gateway.kill9()
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+    assert code in (None, EXIT_TRY_LATER), f"exit {code} after {hit}:\n{gateway.log()[-2000:]}"
+    await asyncio.to_thread(judge, gateway.layout, ward.onlooker, ward.headsets)
+    name = Path(hit.path).name
+    return f"{kind} {name}: {'goes on' if code is None else code}"
+
+
+async def new_session(ward: Ward, subject: str) -> None:
+    """Ask for a session of a new subject: its key and the session are writes of their own."""
+    desk, onlooker = ward.gateway.desk, ward.onlooker
+    while True:
+        try:
+            key = await desk.add_device(subject)
+            onlooker.devices.append(key.device)
+            session = await desk.open_session([key.device], subject, "therapy", [1])
+            onlooker.sessions.append(session)
+            return
+        except Unreachable:
+            await asyncio.sleep(0.02)
+        except VestibuleError as error:
+            assert error.exit_code == EXIT_TRY_LATER, error
+            return
+
+
+async def failing_disk(tmp_path: Path, library: Path, cases: Iterable[tuple[str, int, bool]]) -> Counter[str]:
+    gateway = Gateway(tmp_path / "s", seal_ms=100)
+    disk = FailingDisk(library, gateway, tmp_path)
+    came: Counter[str] = Counter()
+    async with open_ward(gateway, headsets=2) as ward:
+        ward.onlooker.busy = False
+        async with ward.at_work(pauses=0):
+            await until(lambda: ward.receipts > 0, "receipts")
+            gateway.kill9()
+            for case in cases:
+                came[await one_failure(ward, disk, *case)] += 1
+            disk.heal()
+            await asyncio.to_thread(gateway.start)
+            before = ward.receipts
+            await until(lambda: ward.receipts > before, "receipts with a sound disk")
+        await ward.drained()
+        judge_drained(gateway.layout, ward.onlooker, ward.headsets)
+    for what, times in sorted(came.items()):
+        print(f"{times:3} x {what}")
+    return came
+
+
+@pytest.mark.slow
+async def test_a_failing_fsync_ends_it_or_leaves_no_trace(tmp_path: Path, library: Path) -> None:
+    numbers = (1, 2, 3, 4, 5, 6, 7, 9, 10, 12, 14, 17, 20)
+    came = await failing_disk(tmp_path, library, [("sync", n, False) for n in numbers])
+    assert any(what.startswith("sync state.db-wal") for what in came)
+    assert came["sync mark: 75"]
+    # A commit or a mark whose fsync failed is never gone on from.
+    assert not [what for what in came if what.endswith("goes on") and ("wal" in what or "mark" in what)]
+
+
+@pytest.mark.torture
+async def test_each_failing_fsync_ends_it_or_leaves_no_trace(tmp_path: Path, library: Path) -> None:
+    await failing_disk(tmp_path, library, [("sync", n, sticky) for n in range(1, 61) for sticky in (False, True)])
+
+
+@pytest.mark.torture
+async def test_each_write_without_room_ends_it_or_leaves_no_trace(tmp_path: Path, library: Path) -> None:
+    await failing_disk(tmp_path, library, [("write", n, False) for n in range(1, 101)])

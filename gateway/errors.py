@@ -2,7 +2,7 @@
 
 Every error that Vestibule raises on purpose is one of these. `code` belongs to a closed set (it is a metric label and
 a word that documentation explains); `hint` is one sentence that a person can act on. Anything else that escapes is a
-bug of ours. Exit codes follow `sysexits.h`, as DESIGN.md section 4 lists them.
+bug of ours. Exit codes follow `sysexits.h`; docs/operator.md lists them.
 """
 
 from __future__ import annotations

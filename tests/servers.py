@@ -118,7 +118,8 @@ class Mosquitto:
     def _config(self, settings: Mapping[str, str | int]) -> str:
         text = (CONFIGS / "mosquitto.conf").read_text(encoding="utf-8")
         text = re.sub(r"/etc/mosquitto(/certs)?/", f"{self.folder}/", text)
-        text = text.replace("/var/lib/mosquitto/", f"{self.folder}/")
+        # Debian's own file, which includes this one, says where queues are kept.
+        text += f"\npersistence_location {self.folder}/\n"
         text = text.replace("listener 8883", f"listener {self.port} 127.0.0.1")
         for option, value in settings.items():
             text, found = re.subn(rf"(?m)^{option} .*$", f"{option} {value}", text)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.app.cycle import Cycle, commit
-from gateway.app.startup import BOOT_MAX, judge
+from gateway.app.startup import BOOT_MAX, judge_files
 from gateway.core.ledger import Ledger
 from gateway.core.records import Writes
 from gateway.entries.types import adopt_body
@@ -24,10 +24,8 @@ from gateway.store.layout import Layout
 from gateway.store.load import load_state
 from gateway.store.lock import StoreLock
 from gateway.store.mark import Mark
-from gateway.store.snapshot import Snapshot
 from gateway.store.vault import Vault
 from gateway.tlog.checkpoint import origin_hash
-from gateway.tlog.merkle import Frontier
 
 MOVED = "moved"
 """State of a link whose counters may have run on elsewhere."""
@@ -71,7 +69,7 @@ async def adopt_store(layout: Layout, confirm: Callable[[str], bool], reason: st
             if moved is None:
                 raise LocalError("not_moved", "this store is where it was made", "Just start it.")
             vault = Vault.open(layout.vault, bytes.fromhex(origin_hash(keys.origin)))
-            frontier, tails, _ = await asyncio.to_thread(_judge, layout, mark, vault)
+            frontier, tails, _ = await asyncio.to_thread(judge_files, layout, mark, vault)
             ledger = Ledger(keys.origin, keys.log, keys.entry, frontier, tails)
             now_ms = time.time_ns() // 1_000_000
             body = adopt_body(ledger.gateway, now_ms, ledger.size, ledger.root, reason)
@@ -104,8 +102,3 @@ async def adopt_store(layout: Layout, confirm: Callable[[str], bool], reason: st
             return Adopted(ledger.size, ledger.root, len(links), ledger.checkpoint())
         finally:
             await disk.close()
-
-
-def _judge(layout: Layout, mark: Mark, vault: Vault) -> tuple[Frontier, dict[int, bytes], bool]:
-    with Snapshot(layout.database) as snapshot:
-        return judge(snapshot, mark.value, lambda row: vault.read_row(row)[0])

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.tlog.checkpoint import MAX_ORIGIN_BYTES
+
 Key = tuple[str, ...]
 Place = tuple[int, int]
 """Line and column, both from 1."""
@@ -20,9 +22,6 @@ _NAME = re.compile(r"[a-z0-9-]{1,32}")
 _LISTEN = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):(?P<port>\d{1,5})")
 _ACTOR = re.compile(r"(uid|gid):(0|[1-9]\d{0,9})")
 _TYPE_NAMES = {bool: "true or false", int: "a whole number", str: "text in quotes", dict: "a table"}
-
-MAX_ORIGIN_BYTES = 128
-"""Longest origin; a checkpoint's first line must fit every witness's limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +85,7 @@ def text(says: str, max_bytes: int, *, empty: bool = True) -> Rule:
 
 
 def topic_name() -> Rule:
-    """Return the rule for a gateway's name, which becomes a level of an MQTT topic (VT1 section MQTT)."""
+    """Return the rule for a gateway's name, which becomes a level of an MQTT topic (VT1, "MQTT")."""
     says = "1 to 32 of a-z, 0-9 and -"
     return Rule(str, says, lambda v: None if _NAME.fullmatch(v) else f"must be {says}, not {describe(v)}")
 

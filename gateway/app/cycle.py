@@ -1,4 +1,4 @@
-"""Hop 5, commit: the one place where something becomes durable, in the one order that survives a crash (STORE.md).
+"""Hop 5, commit: the one place where something becomes durable, in the one order that survives a crash (docs/adr/0003).
 
 (1) segment append and fsync, (2) one transaction, (3) the mark, and only then (4) may the checkpoint be signed and
 anything be told. What fails before COMMIT or fsync is known and leaves no trace; what fails in one of them has an

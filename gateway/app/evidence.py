@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from gateway.app.evidence_form import FORMAT, Fields, b64, decode_evidence, encode_evidence, link
+from gateway.app.evidence_form import FORMAT, Fields, decode_evidence, encode_evidence, link
 from gateway.app.find import find_sample
 from gateway.app.release import open_part
 from gateway.core.part import SALT_BYTES, Core, leaves_of, parse_header
@@ -25,6 +25,7 @@ from gateway.tlog.merkle import inclusion_path, leaf_hash, verify_inclusion
 from gateway.tlog.note import ED25519, parse_note, parse_vkey
 from gateway.tlog.policy import parse_policy
 from gateway.tlog.proof import TlogProof, VerifiedProof, verify_tlog_proof
+from gateway.tlog.text import encode_base64
 from gateway.tlog.tiles import inclusion_from_tiles
 from gateway.wire.frame import decode_frame
 
@@ -92,11 +93,11 @@ def prove_frame(
         raise LocalError("prove", f"the part has {len(part.leaves)} frames", "Count them from 0.")
     return {
         **prove_batch(snapshot, vault, part_row.batch, checkpoint, part_row.part),
-        "frame": b64(part.payload.frames[frame_index]),
-        "salt": b64(part.salts[SALT_BYTES * frame_index : SALT_BYTES * (frame_index + 1)]),
+        "frame": encode_base64(part.payload.frames[frame_index]),
+        "salt": encode_base64(part.salts[SALT_BYTES * frame_index : SALT_BYTES * (frame_index + 1)]),
         "frame_index": frame_index,
         "frame_count": len(part.leaves),
-        "frame_path": [b64(digest) for digest in inclusion_path(frame_index, part.leaves)],
+        "frame_path": [encode_base64(digest) for digest in inclusion_path(frame_index, part.leaves)],
     }
 
 
@@ -124,7 +125,7 @@ def prove_batch(
     path = tuple(inclusion_from_tiles(snapshot, row.entry, size))
     document: dict[str, Any] = {
         "format": FORMAT,
-        "entry": b64(entry),
+        "entry": encode_base64(entry),
         "tlog_proof": TlogProof(row.entry, path, checkpoint).encode().decode(),
     }
     if part is not None:
@@ -132,11 +133,11 @@ def prove_batch(
         if not 0 <= part < len(rows):
             raise LocalError("prove", f"batch {batch} has {len(rows)} parts", "Count them from 0.")
         document |= {
-            "header": b64(vault.read_row(rows[part])[0]),
+            "header": encode_base64(vault.read_row(rows[part])[0]),
             "part_index": part,
             "part_count": len(rows),
             "header_path": [
-                b64(digest) for digest in inclusion_path(part, [item.header_hash for item in rows])
+                encode_base64(digest) for digest in inclusion_path(part, [item.header_hash for item in rows])
             ],
         }
     return document

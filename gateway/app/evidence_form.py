@@ -5,7 +5,6 @@ Three shapes: a batch; a batch and one of its parts; those and one frame of the 
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -17,6 +16,7 @@ from gateway.errors import ProofError, RemoteError
 from gateway.store.vault import MAX_HEADER_BYTES
 from gateway.tlog.merkle import MAX_PATH
 from gateway.tlog.proof import MAX_PROOF_BYTES
+from gateway.tlog.text import decode_base64
 from gateway.tlog.tiles import MAX_ENTRY_BYTES
 from gateway.wire.packet import MAX_MQTT_BYTES
 
@@ -51,7 +51,7 @@ class Fields:
 
     def raw(self, name: str) -> bytes:
         """Bytes, as base64."""
-        return unb64(self.text(name))
+        return decode_base64(self.text(name), "document")
 
     def number(self, name: str) -> int:
         """A number."""
@@ -69,7 +69,7 @@ class Fields:
             or not all(isinstance(item, str) for item in value)
         ):
             raise ProofError("document", f"{name} is not a path")
-        return [unb64(item) for item in value]
+        return [decode_base64(item, "document") for item in value]
 
 
 def decode_evidence(document: bytes) -> Fields:
@@ -102,23 +102,3 @@ def link(code: str, message: str) -> Iterator[None]:
         yield
     except RemoteError as error:
         raise ProofError(code, f"{message}: {error.message}", error.hint) from error
-
-
-def b64(data: bytes) -> str:
-    """Standard padded base64."""
-    return b64encode(data).decode()
-
-
-def unb64(text: str) -> bytes:
-    """Standard padded base64, canonical or nothing.
-
-    Raises:
-        ProofError: `document`.
-    """
-    try:
-        data = b64decode(text.encode("ascii"), validate=True)
-    except (ValueError, UnicodeEncodeError) as error:
-        raise ProofError("document", "base64 does not decode") from error
-    if b64(data) != text:
-        raise ProofError("document", "base64 is not canonical")
-    return data

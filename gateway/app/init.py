@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from typing import Final
 
 from gateway.app import config
+from gateway.app.report import Progress
 from gateway.errors import ConfigError, LocalError, StoreError, StoreRefused
 from gateway.store.db import Database
 from gateway.store.keyfiles import KeyRing, create_keys
@@ -21,9 +21,6 @@ from gateway.store.mark import Mark
 from gateway.store.queries import EMPTY_TAIL, Head
 from gateway.store.subjects import Subjects
 from gateway.tlog.merkle import EMPTY_ROOT
-
-Progress = Callable[[str, int, int], None]
-"""`(what, done, total)`."""
 
 STEPS: Final = ("directories", "configuration", "keys", "database", "subjects", "mark")
 EMPTY: Final = Head(0, EMPTY_ROOT)

@@ -1,7 +1,7 @@
 """The key file of a device: what `vestibule device add` writes, and what a device without an app of its own keeps.
 
 JSON `{"device", "key", "home", "name", "hello_seq"}`, mode 0600. `hello_seq` is the HELLO counter last used: it is made
-durable before each HELLO, since a counter that is used twice is dropped by the gateway (VT1, "Handshake and links").
+durable before each HELLO, since a counter that is used twice is dropped by the gateway (VT1, "Handshake").
 """
 
 from __future__ import annotations

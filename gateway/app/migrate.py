@@ -1,7 +1,7 @@
 """`vestibule migrate`: bring an older store to this release's format: copy, verify, swap.
 
 The old database stays usable up to one rename, and beside the new one after it. The mark is never copied: it stays the
-file that it is, so that no copy of the store can pass for the store (STORE.md, Commit). Subject keys are not copied
+file that it is, so that no copy of the store can pass for the store (docs/adr/0003). Subject keys are not copied
 either, because what is copied cannot be erased: their file is changed in one transaction. Whatever interrupts it, the
 next run starts the copy again.
 """

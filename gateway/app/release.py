@@ -1,7 +1,7 @@
 """The one place where what is sealed becomes plaintext: parts and texts, opened and held against what was signed.
 
-Whoever gives any of it to a person has asked `decide` before and made the `access` entry durable (DESIGN.md, section
-2); `verify` opens parts too, looks whether they are what their roots say, and gives nothing away.
+Whoever gives any of it to a person has asked `decide` before and made the `access` entry durable (hop 7 in
+gateway/README.md); `verify` opens parts too, looks whether they are what their roots say, and gives nothing away.
 """
 
 from __future__ import annotations

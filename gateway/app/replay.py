@@ -16,13 +16,12 @@ from gateway.app.desk import Desk
 from gateway.app.feed import Feed, RecordingClock, Strand, play, strands_of
 from gateway.app.keyfile import DeviceKey
 from gateway.app.outcome import Outcome, outcome
+from gateway.app.report import Progress
 from gateway.app.rig import Rig, Together, Way, side_by_side
 from gateway.sources.track import Recording
 from gateway.wire import kinds
 
 CLOSE_S: Final = 10.0
-Report = Callable[[str, int, int], None]
-"""`(what, done, total)`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class Wanted:
 
 
 async def with_keys(
-    wanted: Wanted, keys: list[tuple[DeviceKey, Callable[[int], None]]], way: Way, report: Report
+    wanted: Wanted, keys: list[tuple[DeviceKey, Callable[[int], None]]], way: Way, report: Progress
 ) -> Outcome:
     """Replay as devices whose keys are given, in sessions that are open.
 
@@ -61,7 +60,7 @@ async def with_keys(
 
 
 async def with_daemon(
-    wanted: Wanted, desk: Desk, way: Way, devices: int, subject: str, purpose: str, report: Report
+    wanted: Wanted, desk: Desk, way: Way, devices: int, subject: str, purpose: str, report: Progress
 ) -> Outcome:
     """Replay as new devices in new sessions; the devices are revoked afterwards, since nobody keeps their keys.
 
@@ -87,7 +86,7 @@ async def with_daemon(
 
 
 async def _send(
-    wanted: Wanted, keys: list[tuple[DeviceKey, Callable[[int], None]]], way: Way, report: Report
+    wanted: Wanted, keys: list[tuple[DeviceKey, Callable[[int], None]]], way: Way, report: Progress
 ) -> tuple[list[Rig], float]:
     strands = strands_of(wanted.recordings)
     feeds = _feeds(wanted.recordings, strands)

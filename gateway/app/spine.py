@@ -35,9 +35,7 @@ SLAB: Final = 512  # packets a step takes; bounds how long one step holds the lo
 COALESCE_S: Final = (
     0.004  # how long arrivals gather before a step; clock probes tell their own arrival, so none lose
 )
-URGENT_NS: Final = (
-    5_000_000  # a handshake or a withdrawal waits this long for company (STORE.md: at most 10 ms)
-)
+URGENT_NS: Final = 5_000_000  # a handshake or a withdrawal waits this long for company
 HOUSEKEEPING_NS: Final = 1_000_000_000
 SETTLE_NS: Final = 5_000_000_000  # probes of links that bring no data become durable at least this often
 MQTT_QUOTA: Final = 0x97  # "Quota exceeded" (MQTT 5, section 3.4.2.1), of a PUBACK for what was shed
@@ -154,6 +152,7 @@ class Spine:
                 self._disappoint(self._waiting, self._failed)
                 raise self._failed
             now_ns, now_ms = self._clock_ns(), house.utc_ms()
+            self._lift(now_ns)
             if not self.held:
                 # Held, nothing more is taken in: the queue is bounded, and sheds.
                 self._admit(house.queue.take(SLAB), now_ns, now_ms)
@@ -298,7 +297,7 @@ class Spine:
         waiting, self._waiting = self._waiting, []
         started_ns = self._clock_ns()
         try:
-            await self._commit(cycle, seal)
+            await self._commit(cycle)
         except StoreError as error:
             self._disappoint(waiting, error)
             raise
@@ -325,9 +324,8 @@ class Spine:
             if not future.done():
                 future.set_exception(error)
 
-    async def _commit(self, cycle: Cycle, sealed: bool) -> None:
+    async def _commit(self, cycle: Cycle) -> None:
         """Commit; what is known to have left no trace is tried again, the same bytes, until it succeeds."""
-        held = self.held
         while True:
             try:
                 if cycle.writes or cycle.plan is not None:
@@ -338,17 +336,18 @@ class Spine:
                     raise
                 self._hold(error.code)
                 await asyncio.sleep(RETRY_NS / 1e9)
-        if held and not sealed:
-            # Entries go on between the floors, while batches still wait for room.
-            self._hold(held)
-        elif self.held:
-            self.held = ""
-            self._house.ready()
+        self._lift(self._clock_ns())
 
     def _hold(self, why: str) -> None:
         if self.held != why:
             self.held = why
             self._house.hold(why)
+
+    def _lift(self, now_ns: int) -> None:
+        """Go on once there is room for batches: what is due then need not be what was held."""
+        if self.held and self._has_room(now_ns, urgent=False):
+            self.held = ""
+            self._house.ready()
 
     def _batch_body(self, cycle: Cycle, now_ms: int) -> Body:
         batch = cycle.batch

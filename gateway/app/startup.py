@@ -1,4 +1,4 @@
-"""A start: lock, read, compare with the mark, read the tail again from its bytes, and only then go on (STORE.md).
+"""A start: lock, read, compare with the mark, read the tail again from its bytes, and only then go on (docs/adr/0003).
 
 Whatever the last run left is judged here, in the same order in which a cycle writes it. A refused store is left as it
 is: nothing cut, nothing signed, no packet sent.
@@ -108,7 +108,7 @@ async def _open_locked(layout: Layout, lock: StoreLock, kept_since_ms: int) -> S
                 "If the old copy will never run again, take this one over with `vestibule ledger adopt`.",
             )
         vault = Vault.open(layout.vault, bytes.fromhex(origin_hash(keys.origin)))
-        frontier, tails, advanced = await asyncio.to_thread(_judge_files, layout, mark, vault)
+        frontier, tails, advanced = await asyncio.to_thread(judge_files, layout, mark, vault)
         # Only now for writing: whoever does that folds the write-ahead log in, and a refused store stays as it is.
         db = await Database.open(layout.database, keys.store_key)
         state = await load_state(db, kept_since_ms)
@@ -162,7 +162,8 @@ class Tail(TileReader, Protocol):
         """Its parts in order."""
 
 
-def _judge_files(layout: Layout, mark: Mark, vault: Vault) -> tuple[merkle.Frontier, dict[int, bytes], bool]:
+def judge_files(layout: Layout, mark: Mark, vault: Vault) -> tuple[merkle.Frontier, dict[int, bytes], bool]:
+    """`judge`, of the files of a store."""
     with Snapshot(layout.database) as snapshot:
         return judge(snapshot, mark.value, lambda row: vault.read_row(row)[0])
 

@@ -20,13 +20,15 @@ from gateway.app.house import House
 from gateway.app.prove import prove
 from gateway.app.spine import Spine
 from gateway.app.startup import Store
+from gateway.core.handshake import MAX_PAIRINGS
 from gateway.core.records import Device, Pairing, Session
 from gateway.core.sessions import Opening
 from gateway.errors import Denied, LocalError, StoreError
-from gateway.ids import DeviceId, SessionId, SubjectRef
+from gateway.ids import DeviceId, SubjectRef
 from gateway.keys.link import CODE_CHARACTERS
 from gateway.net.control import Caller
 from gateway.rights.door import Door
+from gateway.tlog.text import encode_base64
 from gateway.wire import kinds
 from gateway.wire.control import MAX_NAME_BYTES
 
@@ -34,7 +36,6 @@ Args = dict[str, Any]
 T = TypeVar("T")
 
 MAX_PSEUDONYM_BYTES: Final = 128
-MAX_PAIRINGS: Final = 8
 ERASED: Final = "(erased)"
 
 
@@ -130,7 +131,7 @@ class Verbs:
             "ready": not house.held,
             "log": {
                 "size": house.ledger.size,
-                "root": base64.b64encode(house.ledger.root).decode(),
+                "root": encode_base64(house.ledger.root),
                 "commit_age_ms": (now_ns - house.last_commit_ns) // 1_000_000,
             },
             **status.sums(house),
@@ -184,7 +185,9 @@ class Verbs:
             if number is not None:
                 return {"device": number, "name": registry.devices[number].name}
             if pairing.spent_by and code not in registry.paired:
-                raise LocalError("pair", "this code was used before a restart", "See `vestibule device list`.")
+                raise LocalError(
+                    "pair", "this code was used before a restart", "See `vestibule device list`."
+                )
             left_s = (pairing.expires_ms - now_ms) / 1000
             if left_s <= 0:
                 raise LocalError(
@@ -354,20 +357,3 @@ def _text(args: Args, name: str, most: int, default: str | None = None) -> str:
     if not isinstance(value, str) or len(value.encode()) > most or (not value and default is None):
         raise LocalError("argument", f"{name} is a text of 1 to {most} bytes", "See --help.")
     return value
-
-
-def session_id(text: str) -> SessionId:
-    """A session id from its hexadecimal form.
-
-    Raises:
-        LocalError: it is none.
-    """
-    try:
-        value = bytes.fromhex(text)
-    except ValueError:
-        value = b""
-    if len(value) != 16:
-        raise LocalError(
-            "session", "a session id has 32 hexadecimal digits", "See `vestibule session list --all`."
-        )
-    return SessionId(value)

@@ -59,12 +59,12 @@ class Sums:
             owner = self._owners.get(link)
             if owner is None or owner[0] != row.session:
                 self._fault("arrival", "a packet came on a link that is not one of the session", row)
-                return self._give_up(row)
+                return self.unopened(row)
             for _ in range(n_frames):
                 index, data = next(frames, (-1, b""))
                 if index < 0:
                     self._fault("arrival", "the packets of a part brought more frames than it holds", row)
-                    return self._give_up(row)
+                    return self.unopened(row)
                 samples += self._frame(row, owner, index, data)
         if next(frames, None) is not None:
             self._fault("arrival", "a part holds more frames than its packets brought", row)
@@ -144,9 +144,6 @@ class Sums:
     def _fault(self, code: str, message: str, row: PartRow, **more: int) -> None:
         place = {"batch": row.batch, "part": row.part, "segment": row.segment, "offset": row.offset}
         self._found.fault(code, message, **place, **more)
-
-    def _give_up(self, row: PartRow) -> None:
-        self._unopened.add(row.session)
 
 
 def _within(numbers: Ranges, first: int, last: int) -> bool:

@@ -1,7 +1,7 @@
 """Frames of an authenticated packet: which may be stored, which are refused and why, and how the sums move.
 
 The second half of hop 2. A packet's totals are checked before anything is taken from it; then each frame is decided
-alone, so that a bad frame costs only itself (VT1, "Accounting", "Frames"). Values (NaN where a bit says valid) are
+alone, so that a bad frame costs only itself (VT1, "Accounting", "Reasons"). Values (NaN where a bit says valid) are
 checked at the seal, for all frames of a stream together: `core/batcher`.
 """
 

@@ -1,7 +1,7 @@
 """A link's clock: what the device's time means on the gateway's monotonic clock, and how surely.
 
 The device's times are stored raw for ever; this estimate decides only what was captured before a session was closed
-(VT1, "Closing a session") and what `status` shows. Two sources: the device's own probes, which it sends as clock
+(VT1, "Links") and what `status` shows. Two sources: the device's own probes, which it sends as clock
 frames (lowest round trip of eight wins), and, until the first of them, the least delay seen between the time of
 sending in a packet and its arrival.
 """

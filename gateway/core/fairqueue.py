@@ -5,7 +5,7 @@ link and comes from where that link was last heard is in its device's share, wha
 Everything else - strangers, forgeries from elsewhere, links that nobody knows, a device that has just changed its
 address - is one share together: inside it the addresses are spread over a few lanes, so that neither invented
 addresses nor invented links make anyone's part smaller. When the queue is full, the longest share gives way (VT1,
-"Order of checks"; DESIGN.md, hop 1).
+"Order of checks"; hop 1 in gateway/README.md).
 """
 
 from __future__ import annotations

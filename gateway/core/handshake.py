@@ -1,4 +1,4 @@
-"""Pairing and handshake, the gateway's side: PAIR to PAIRED, HELLO to WELCOME (VT1, "Pairing", "Handshake and links").
+"""Pairing and handshake, the gateway's side: PAIR to PAIRED, HELLO to WELCOME (VT1, "Pairing", "Handshake").
 
 Nothing is answered before the commit that makes it durable: each answer waits in `Handshakes.answers` until then. A
 stranger, a copy of an old HELLO and a spent code get silence, and a counter.

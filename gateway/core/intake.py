@@ -177,7 +177,7 @@ class Intake:
             self.refused["hello_replay"] += 1
             return
         device.hello_seq = seq
-        registry.let_go(device.device, hello.links)
+        registry.let_go(device.device, hello.links, header.t_send_ns)
         if key == device.next_key:
             device.key, device.next_key = key, b""
         registry.staged_device(device)

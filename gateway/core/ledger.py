@@ -1,7 +1,7 @@
 """Hop 4, anchor: our own log. From entry bodies to a plan: signed entries, tile rows, and where the head moves.
 
 The ledger changes nothing until the commit is durable: `plan` computes, `advance` follows. The checkpoint is signed
-only after that, and of what the plan's head says (STORE.md, "Commit").
+only after that, and of what the plan's head says (docs/adr/0003).
 """
 
 from __future__ import annotations

@@ -37,6 +37,8 @@ class Link:
         "commands",
         "copies",
         "down",
+        "heard_ns",
+        "let_go_ns",
         "newest",
         "packets_s",
         "pending",
@@ -60,6 +62,10 @@ class Link:
         self.seen: Ranges = record.done.numbers()
         self.newest = self.seen.lasts[-1] if len(self.seen) else -1
         self.source: Source | None = None
+        self.heard_ns: int | None = None
+        """When this run of the gateway last heard something fresh."""
+        self.let_go_ns: int | None = None
+        """The device's time of a HELLO that did not name this link; what it sends later takes that back."""
         self.clock = LinkClock()
         self.streams: dict[int, StreamRecord] = {}
         self.permits: dict[int, Permit] = {}
@@ -109,6 +115,9 @@ class Link:
             elif self.source is None:
                 # After a restart: what comes fresh below the newest seq of the store is the first sign of where.
                 self.source = source
+        self.heard_ns = arrived_ns
+        if self.let_go_ns is not None and header.t_send_ns > self.let_go_ns:
+            self.bye = self.let_go_ns = None
         self.clock.packet(header.t_send_ns, arrived_ns)
 
     def raise_floor(self, floor: int) -> None:

@@ -1,4 +1,4 @@
-"""What the gateway notices about device time and values, without changing anything (VT1, "Frames").
+"""What the gateway notices about device time and values, without changing anything (VT1, "Sample records").
 
 Each observation names a stretch of samples and a code. They are sealed beside the frames, not as leaves: they are our
 remark, not the device's word.

@@ -1,6 +1,7 @@
-"""A part: the frames of one session in one cycle, as salted leaves under a root and a sealed payload (STORE.md).
+"""A part: the frames of one session in one cycle, as salted leaves under a root and a sealed payload.
 
-Builds and opens; both sides are here so that what `verify` reads is what the seal wrote. Nothing here decides.
+Builds and opens; both sides are here so that what `verify` reads is what the seal wrote. Nothing here decides. Source:
+docs/store-format.md, "Parts".
 """
 
 from __future__ import annotations

@@ -59,6 +59,7 @@ class Registry:
         self.sessions: dict[SessionId, Session] = {}
         self.links: dict[int, Link] = {}
         self.streams: dict[StreamKey, StreamRecord] = {}
+        self.closed_ns: dict[SessionId, int] = {}
         self.next_link = 1
         self.next_device = 1
         self.utc_offset_ns = 0
@@ -143,7 +144,12 @@ class Registry:
 
     def closed_at_ns(self, session: Session) -> int:
         """When a session was closed, on the monotonic clock."""
-        return session.closed_ms * 1_000_000 - self.utc_offset_ns
+        closed_ns = self.closed_ns.get(session.session)
+        if closed_ns is None:
+            # Closed in an earlier run: only UTC remembers. From here on a jump of UTC moves it no more.
+            closed_ns = session.closed_ms * 1_000_000 - self.utc_offset_ns
+            self.closed_ns[session.session] = closed_ns
+        return closed_ns
 
     def links_of(self, session: SessionId) -> list[Link]:
         """The links that belong to a session."""
@@ -198,10 +204,15 @@ class Registry:
         link = self.links.get(number)
         return link is not None and link.record.device == device and link.record.state != "revoked"
 
-    def let_go(self, device: DeviceId, held: Sequence[int]) -> None:
+    def let_go(self, device: DeviceId, held: Sequence[int], sent_ns: int) -> None:
         """A device's HELLO names all links that it holds packets for: on its others nothing comes any more.
 
         An app that crashed says no BYE; without this its session would wait for one as long as links are kept.
+
+        Args:
+            device: whose.
+            held: numbers of the links it named.
+            sent_ns: the device's time of its HELLO.
         """
         for link in self.links.values():
             if (
@@ -210,7 +221,7 @@ class Registry:
                 and link.record.state == "live"
                 and link.number not in held
             ):
-                link.bye = []
+                link.bye, link.let_go_ns = [], sent_ns
                 link.commands.clear()
                 self.touched[link.number] = link
 
@@ -223,7 +234,15 @@ class Registry:
 
     def expire(self, now_ms: int, keep_s: int) -> None:
         """Forget links that were idle too long, and codes that are too old."""
-        for link in [link for link in self.links.values() if link.record.fresh_ms + keep_s * 1000 < now_ms]:
+        # By both clocks: a rig without a clock battery may learn the date late, and must not end all links by it.
+        heard_ns = self.clock_ns() - keep_s * 1_000_000_000
+        idle = [
+            link
+            for link in self.links.values()
+            if link.record.fresh_ms + keep_s * 1000 < now_ms
+            and (link.heard_ns is None or link.heard_ns < heard_ns)
+        ]
+        for link in idle:
             if link.record.state == "live":
                 self.end(link, "ended")
             del self.links[link.number]

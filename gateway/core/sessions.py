@@ -1,4 +1,4 @@
-"""Opening, draining and closing sessions (VT1, "Closing a session"; STORE.md, "Entries").
+"""Opening, draining and closing sessions (VT1, "Links"; docs/store-format.md, "Entries").
 
 A session is named in the log by a commitment only; the text behind it is sealed under the subject's key. Closing tells
 the links to stop and lets what was captured before still come in; the session is closed when every BYE is covered.
@@ -17,13 +17,12 @@ from gateway.core.effects import Effect
 from gateway.core.records import Session, Text
 from gateway.core.registry import Registry
 from gateway.entries.envelope import Body, b64u, object_hash
-from gateway.entries.types import SALT_BYTES, SessionEvent, commitment, session_body
+from gateway.entries.types import OBJECT_BYTES, SALT_BYTES, SessionEvent, commitment, session_body
 from gateway.errors import LocalError
 from gateway.ids import DeviceId, SessionId, SubjectRef
 from gateway.keys.seal import hkdf, seal
 from gateway.wire import kinds
 
-OBJECT_BYTES: Final = 16
 SESSION_ID_BYTES: Final = 16
 MAX_DEVICES: Final = 16
 ABOUT_DEVICE: Final = (kinds.CLOCK, kinds.INFO)
@@ -169,6 +168,7 @@ class Sessions:
         effects: list[Effect] = []
         if session.state == "open":
             session.state, session.closed_ms = "draining", now_ms
+            self._registry.closed_ns[session.session] = now_ns
             text: Body = {
                 "session": b64u(session.session),
                 "actor": actor,
@@ -222,6 +222,7 @@ class Sessions:
         ]
         for session in closed:
             del registry.sessions[session.session]
+            registry.closed_ns.pop(session.session, None)
             for key in [key for key in registry.streams if key[0] == session.session]:
                 del registry.streams[key]
             for link in registry.links_of(session.session):

@@ -10,7 +10,7 @@ from gateway.device.ring import Held
 from gateway.wire.kinds import KINDS
 
 OVERFLOW: Final = "overflow"  # the ring was full: the oldest packet gave way
-LINK_GONE: Final = "link_gone"  # the gateway no longer keeps the link (VT1, "Handshake and links")
+LINK_GONE: Final = "link_gone"  # the gateway no longer keeps the link (VT1, "Handshake")
 
 
 def samples_in(packets: Iterable[Held]) -> int:

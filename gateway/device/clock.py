@@ -1,8 +1,8 @@
 """Clock probes: how the device's clock and the gateway's stand to each other, told as samples of the clock kind.
 
-Source: VT1, "Frames" (the device starts SYNC probes and sends the result as clock frames); the numbers are those of
-Lab Streaming Layer, a proven default: every 2 s a burst of 8 probes 64 ms apart; the fastest round trip wins, because
-what delays a packet can only add to it.
+Source: VT1, "Clock probes" (the device starts SYNC probes and sends the result as clock frames); the numbers are those
+of Lab Streaming Layer, a proven default: every 2 s a burst of 8 probes 64 ms apart; the fastest round trip wins,
+because what delays a packet can only add to it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ KEEPALIVE_EVERY_NS: Final = (
 )  # a waiting link: below the 30 s after which home routers forget a UDP flow
 SOURCE_SYNC: Final = 1  # `source` of a clock sample: a burst of SYNC probes
 I64_MAX: Final = 2**63 - 1
-U32_MAX: Final = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)

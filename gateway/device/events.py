@@ -2,7 +2,7 @@
 
 Events are what happened to the device; effects are what its driver has to do, in the order given. `Persist` must be
 done before the `Send` that follows it: a HELLO counter that is sent before it is kept would be used twice after a
-crash, and the gateway would drop the second (VT1, "Handshake and links").
+crash, and the gateway would drop the second (VT1, "Handshake").
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Samples to frames, frames to packets: numbering, filling, and how long a sample waits for company.
 
 Numbers run from 0 in each stream of a session and go on over its links, because a stream is (session, device, run,
-stream) whatever link carries it (DESIGN.md, section 1). Sizes are computed, not tried: a body is encoded once.
+stream) whatever link carries it (gateway/README.md, "Words"). Sizes are computed, not tried: a body is encoded once.
 """
 
 from __future__ import annotations

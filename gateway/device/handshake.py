@@ -1,4 +1,4 @@
-"""HELLO and WELCOME: how a device gets a link. Source: VT1, "Handshake and links"."""
+"""HELLO and WELCOME: how a device gets a link. Source: VT1, "Handshake"."""
 
 from __future__ import annotations
 

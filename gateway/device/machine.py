@@ -26,9 +26,6 @@ from gateway.wire.frame import BYE_REASONS, Frame
 SECOND: Final = 1_000 * MS
 BEHIND_AFTER_S: Final = 5  # five seal intervals: receipts are late, not merely on their way
 BEHIND_STEP_S: Final = 5  # how finely `Changed` tells it, so that a display is not told every second
-MAX_SESSIONS: Final = (
-    16  # whose sample numbers are remembered; more sessions in one run of an app are not expected
-)
 
 
 class Device:

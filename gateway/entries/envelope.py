@@ -2,7 +2,7 @@
 
 Guards three rules: an entry has exactly one encoding (RFC 8785; what is decoded is encoded again and must be equal),
 it fits a bundle (65,535 bytes), and it says nothing that a JSON reader elsewhere could read differently: no floats, no
-integers beyond 2^53 - 1, no bytes but as unpadded base64url. Source: STORE.md, Entries and the log.
+integers beyond 2^53 - 1, no bytes but as unpadded base64url. Source: docs/store-format.md, "Entries".
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Guards the rule that nothing personal reaches the ledger: a builder takes numbers, hashes, random ids and single words
 of a fixed alphabet, never free text; whatever concerns a person comes in as a salted commitment. A type from outside
-the set is kept, folded as nothing, and flagged. Source: STORE.md, Entries and the log; the list of types is that of
-the clinical reference, section 4.1, and `log.adopt`.
+the set is kept, folded as nothing, and flagged. Source: docs/store-format.md, "Entries", which has those that are
+written today.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ UNKNOWN = "unknown"
 
 HASH_BYTES = 32
 OBJECT_BYTES = 16  # random ids, 128 bits
-SALT_BYTES = 32  # of a commitment; STORE.md asks for 128 bits at least
+SALT_BYTES = 32  # of a commitment: docs/store-format.md, "Entries"
 
 SESSION_EVENTS = ("open", "drain", "close")
 DEVICE_EVENTS = ("add", "rotate", "revoke")

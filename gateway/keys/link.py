@@ -1,6 +1,6 @@
 """Keys of a device and its links, and the tag and cipher of VT1 packets.
 
-Source: VT1.md, Packet and Keys. Tag = HMAC-SHA256(K_mac, all before it)[:16]; body = AES-256-CTR with the counter
+Source: VT1, "Packet", "Keys". Tag = HMAC-SHA256(K_mac, all before it)[:16]; body = AES-256-CTR with the counter
 block iv4 || seq (u64 little-endian) || block index (u32 big-endian). This is the hottest code of the gateway: what can
 be computed once for a link is computed once.
 """
@@ -24,7 +24,7 @@ UP = 0
 DOWN = 1
 TAG_BYTES = 16
 DEVICE_KEY_BYTES = 32
-CODE_CHARACTERS = 26  # base32, 130 bits: VT1.md, Pairing
+CODE_CHARACTERS = 26  # base32, 130 bits: VT1, "Pairing"
 IV_BYTES = 4
 LINK_KEY_BYTES = 32 + 32 + IV_BYTES
 
@@ -156,7 +156,7 @@ class LinkCipher:
 
         Args:
             seq: the packet's sequence number, u64. Never two bodies under one seq: their XOR would show.
-            body: at most 16 KiB (VT1.md), far below the 2^32 blocks of the index.
+            body: at most 16 KiB (VT1, "Limits"), far below the 2^32 blocks of the index.
 
         Returns:
             As many bytes as `body` has.

@@ -1,7 +1,7 @@
 """Sealing data at rest: HKDF-SHA256 (RFC 5869), ChaCha20-Poly1305 and the salt key stream (RFC 8439).
 
-Guards the rule of STORE.md, Parts: no counter is ever a nonce for data at rest. Every part has its own keys, derived
-from a fresh random `part_id`, and each of those keys seals exactly once, with nonce zero.
+Guards the rule that no counter is ever a nonce for data at rest (docs/store-format.md, "Parts"). Every part has its
+own keys, derived from a fresh random `part_id`, and each of those keys seals exactly once, with nonce zero.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gateway.errors import LocalError, SignatureError
 KEY_BYTES = 32
 NONCE_BYTES = 12  # RFC 8439 section 2.8
 TAG_BYTES = 16
-SALT_BYTES = 16  # one leaf's salt: STORE.md, Parts
+SALT_BYTES = 16  # one leaf's salt: docs/store-format.md, "Parts"
 HASH_BYTES = 32
 MAX_HKDF_BYTES = 255 * HASH_BYTES  # RFC 5869 section 2.3
 MAX_STREAM_BYTES = 64 << 32  # RFC 8439 section 2.4: the block counter has 32 bits

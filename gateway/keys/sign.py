@@ -45,7 +45,7 @@ class SigningKey:
         """Sign `message`.
 
         Ed25519 is deterministic: signing the same bytes again gives the same signature, which the start of the
-        daemon relies on (STORE.md, Commit).
+        daemon relies on (docs/adr/0003).
 
         Returns:
             64 bytes.

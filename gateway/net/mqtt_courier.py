@@ -17,9 +17,7 @@ from gateway.errors import Unreachable
 from gateway.net.mqtt_line import Line
 from gateway.net.mqtt_settings import BrokerSettings
 
-LINK_KEEP_S: Final = (
-    604_800  # VT1, "Handshake and links": what the broker holds is of use as long as links are kept
-)
+LINK_KEEP_S: Final = 604_800  # VT1, "Links": what the broker holds is of use as long as links are kept
 FIRST_DELAY_S: Final = 0.25
 MOST_DELAY_S: Final = 15.0  # a broker that comes back is found within this
 WINDOW: Final = 256  # published and not yet confirmed; bounds what the socket's buffer holds to 4 MiB

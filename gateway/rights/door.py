@@ -1,7 +1,7 @@
-"""`decide(actor, op, subject, kinds, purpose, now)`: the one door that plaintext leaves through (DESIGN.md, section 2).
+"""`decide(actor, op, subject, kinds, purpose, now)`: the one door that plaintext leaves through.
 
 This first version permits the actors whom the configuration names for the operation. The caller makes the `access`
-entry durable before the first byte leaves, whatever the answer was.
+entry durable before the first byte leaves, whatever the answer was (hop 7 in gateway/README.md).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from gateway.wire import kinds
 
 DATAGRAM_BYTES = 1200
 ENVELOPE_BYTES = 24 + 16
-"""The packet's header and tag (VT1, Packet)."""
+"""The packet's header and tag (VT1, "Packet")."""
 
 BODY_BYTES = 40
 """Room for the body around the samples: floor, totals, and the frame's own array."""

@@ -1,1 +1,1 @@
-"""The disk: database, vault, mark, lock and key files. The daemon is its only writer (STORE.md)."""
+"""The disk: database, vault, mark, lock and key files. The daemon is its only writer (docs/store-format.md)."""

@@ -1,4 +1,4 @@
-"""The database: one transaction a cycle, and the questions of the running daemon (STORE.md, Commit).
+"""The database: one transaction a cycle, and the questions of the running daemon (docs/adr/0003).
 
 Guards three rules: a cycle is in the database whole or not at all; an error before COMMIT is known and rolled back,
 one from COMMIT is not, and ends the process; reads never see a transaction that is not committed (a connection of
@@ -246,7 +246,7 @@ class Database:
                 await self._writer.execute("COMMIT")
             except sqlite3.Error as error:
                 # Seen both ways: after a failed COMMIT the rows were there in one run and gone in another
-                # (reference/ops.md 0, item 1). Not even a rollback may be tried: it would only hide which.
+                # (docs/adr/0003). Not even a rollback may be tried: it would only hide which.
                 self._failed = True
                 raise sqlite_error(error, "the outcome of a commit is unknown", fatal=True) from error
 

@@ -1,6 +1,6 @@
 """What the commit cycle needs of a disk, and the real one: vault, database and mark behind one thread.
 
-The order of a cycle is the caller's (STORE.md, Commit): append, sync, commit, advance.
+The order of a cycle is the caller's (docs/adr/0003): append, sync, commit, advance.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Escrow: the log, witness and entry keys under a passphrase, as one text to keep off the rig (STORE.md, Keys).
+"""Escrow: the log, witness and entry keys under a passphrase, as one text to keep off the rig.
 
-Subject and master keys are never in it: what is archived cannot be erased.
+Subject and master keys are never in it: what is archived cannot be erased (docs/operator.md, "Keys").
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Key files: made once by `init`, read at each start, closed to others (STORE.md, Keys).
+"""Key files: made once by `init`, read at each start, closed to others (docs/store-format.md, "Key files").
 
 Log and witness keys stand in the private format of signed notes, which carries their names; the other files hold one
 line `vestibule-<purpose>-key/1 <64 hex digits>`. The master file holds a second line while an erase rotates the epoch.
@@ -133,7 +133,7 @@ def write_masters(layout: Layout, master: bytes, old_master: bytes = b"") -> Non
 
     To rotate the epoch: write (new, old), `Subjects.rotate(new)`, then write (new). Between the steps either key
     opens what it wrapped, so a crash loses nothing; what stands on the medium beyond the file system's reach is
-    not promised (STORE.md, Erase).
+    not promised.
 
     Args:
         layout: where.

@@ -23,7 +23,7 @@ PRIVATE_DIR: Final = 0o700
 OTHERS: Final = 0o077
 
 KEY_NAMES: Final = ("log", "witness", "entry", "tls", "master")
-"""The key files, each with one purpose (STORE.md, Keys)."""
+"""The key files, each with one purpose (docs/store-format.md, "Key files")."""
 
 _OPEN_SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
 

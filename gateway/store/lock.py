@@ -16,6 +16,8 @@ from gateway.errors import StoreError
 from gateway.store.layout import PRIVATE_FILE, disk_error, write_all
 
 MAX_TEXT_BYTES = 64  # two decimal numbers
+LOOKS = 20  # at who holds it; it writes that down within a millisecond
+LOOK_S = 0.01
 
 
 class StoreLock:
@@ -67,8 +69,21 @@ class StoreLock:
 
 
 def _holder(fd: int) -> str:
-    words = os.pread(fd, MAX_TEXT_BYTES, 0).decode("ascii", "replace").split()
-    if len(words) != 2 or not all(word.isdigit() for word in words):
-        return "another process"
-    since = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(int(words[1])))
-    return f"process {words[0]} since {since} UTC"
+    # Whoever has just taken the lock has not written its number yet, and what stands there may be of one before it.
+    for _ in range(LOOKS):
+        words = os.pread(fd, MAX_TEXT_BYTES, 0).decode("ascii", "replace").split()
+        if len(words) == 2 and all(word.isdigit() for word in words) and _lives(int(words[0])):
+            since = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(int(words[1])))
+            return f"process {words[0]} since {since} UTC"
+        time.sleep(LOOK_S)
+    return "another process"
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True

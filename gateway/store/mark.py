@@ -1,7 +1,8 @@
-"""The mark: what this store last signed, kept apart from the database and from every backup (STORE.md, Commit).
+"""The mark: what this store last signed, kept apart from the database and from every backup.
 
 A database that was restored or copied is behind its mark, or has none, or has one made elsewhere; each of these would
 sign a second history. Two checksummed slots are written in turns, so that a torn write leaves the older one.
+Source: docs/store-format.md, "Mark".
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ CREATE INDEX texts_by_subject ON texts (subject);
 """
 
 WRITER_PRAGMAS: Final = (
-    # WAL/NORMAL lost acknowledged transactions in power cuts, WAL/FULL none: reference/ops.md 0, item 2.
+    # NORMAL lost 1,659 of 2,000 acknowledged transactions in power cuts, FULL none of 3,000: docs/adr/0003.
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=OFF",
     f"PRAGMA wal_autocheckpoint={WAL_PAGES}",

@@ -1,7 +1,8 @@
-"""Subject keys and pseudonyms, wrapped under the master epoch key, in a file of their own (STORE.md, Keys).
+"""Subject keys and pseudonyms, wrapped under the master epoch key, in a file of their own.
 
 Guards the erasure: no plaintext pseudonym stands in the file, what is deleted is overwritten, no write-ahead log keeps
-a copy, and after `rotate` whatever a disk still holds of old rows opens with no key that is left.
+a copy, and after `rotate` whatever a disk still holds of old rows opens with no key that is left. Source:
+docs/store-format.md, "subjects.db".
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The vault: sealed parts in append-only segment files (STORE.md, Parts and Commit).
+"""The vault: sealed parts in append-only segment files (docs/store-format.md, "Segments").
 
 Segment: a header of 64 bytes, then records `"VTP1" | batch u64 | part u32 | header length u32 | payload length u64 |
 header | payload`, little-endian. Where a record lies stands in the database only; what no row names is not stored,

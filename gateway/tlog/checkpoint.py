@@ -27,7 +27,7 @@ from gateway.tlog.note import (
 )
 from gateway.tlog.text import HASH_BYTES, MAX_SIZE, decode_decimal, decode_hash, encode_base64, encodes
 
-MAX_ORIGIN_BYTES = 128  # ours; a limit is under discussion upstream
+MAX_ORIGIN_BYTES = 128  # ours: the first line must fit every witness's limits
 MAX_EXTENSIONS = 16  # ours; extension lines are not recommended, and we write none
 
 
@@ -86,7 +86,7 @@ def sign_checkpoint(checkpoint: Checkpoint, name: str, key: SigningKey) -> bytes
     """Sign with the log's key.
 
     The caller must have made (size, root) durable first: from the signature on, only this root may ever be signed
-    at this size (STORE.md, Commit).
+    at this size (docs/adr/0003).
 
     Args:
         checkpoint: what to sign.

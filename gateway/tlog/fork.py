@@ -2,7 +2,7 @@
 
 A failed consistency proof proves nothing, as the prover may be at fault. Evidence convinces anyone with the log's
 public key alone: either two roots at one size, or a VALID proof that the larger tree has, at the smaller size, another
-root than the one that was signed. Source: tlog.md section 4.5.
+root than the one that was signed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The small text rules that all C2SP formats share: padded base64, canonical decimals, lines.
 
-Strict: what is decoded is encoded again and must be equal (tlog.md section 1, RFC 4648 section 4).
+Strict: what is decoded is encoded again and must be equal (RFC 4648, section 4).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The house as a table: which room stands on which floor, and what may be used where. Edit the architecture here.
 
-DESIGN.md section 2 tells the reasons; `test_floors.py` holds the code to this table. A new room is a new row.
+docs/adr/0001 tells the reasons; `test_floors.py` holds the code to this table. A new room is a new row.
 """
 
 from __future__ import annotations

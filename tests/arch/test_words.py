@@ -1,4 +1,4 @@
-"""One word for each thing (DESIGN.md section 1), and nothing in the repository that belongs to one machine only."""
+"""One word for each thing (gateway/README.md, "Words"), and nothing in the repository that belongs elsewhere."""
 
 from __future__ import annotations
 
@@ -104,3 +104,82 @@ def test_a_wrong_word_is_seen(name: str) -> None:
 @pytest.mark.parametrize("name", ["backlog", "packet", "acknowledged", "Tracker", "msgspec_hook"])
 def test_a_good_word_passes(name: str) -> None:
     assert word_faults(f"def {name}(): ...", "gateway/core/x.py") == []
+
+
+# ---- what is cited --------------------------------------------------------------------------------------------------
+
+# Papers that do not lie in the repository, and threads of somebody's tracker: a reader could not open them. Written in
+# pieces, so that this file is not a find.
+ELSEWHERE = re.compile(
+    "|".join(
+        [
+            r"\b(?:DESI" + r"GN|STO" + r"RE|VT" + r"1|CONT" + r"ROL|SOUR" + r"CES|tl" + r"og)\.md\b",
+            r"\brefer" + r"ence/",
+            r"(?:^|[\s(\[]|\b[\w.-]+/[\w.-]+)#\d+(?![\w-])",
+        ]
+    )
+)
+# Versions and hashes of other people's packages.
+CITATIONS_ALLOWED = {"constraints.txt"}
+CITED = re.compile(
+    r'(?:(VT1)|`?(plugins/SPEC\.md|docs/[\w-]+\.md|gateway/README\.md)`?), ("[^"\n]+"(?:, "[^"\n]+")*)'
+)
+ADR = re.compile(r"docs/adr/(\d{4})")
+
+
+def sections(name: str) -> set[str]:
+    """The headings of a document, without numbers and what stands behind a colon or a comma."""
+    titles = re.findall(r"^#+ (.+)$", (ROOT / name).read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"^[\d.]+ ", "", re.split(r"[:,]", title)[0]) for title in titles}
+
+
+def texts() -> list[tuple[str, str]]:
+    """(name, text) of the files of the repository that are text."""
+    found = []
+    for name in tracked():
+        data = (ROOT / name).read_bytes()
+        if b"\0" not in data[:8192]:
+            found.append((name, data.decode("utf-8", "replace")))
+    return found
+
+
+def test_nothing_is_cited_that_is_not_in_the_repository() -> None:
+    faults = []
+    for name, text in texts():
+        if name in CITATIONS_ALLOWED:
+            continue
+        for number, line in enumerate(text.splitlines(), 1):
+            if found := ELSEWHERE.search(line):
+                faults.append(f"{name}:{number}: {found[0]}")
+    assert not faults, "\n".join(faults)
+
+
+def test_sections_and_records_that_are_cited_are_there() -> None:
+    faults, cited = [], 0
+    for name, text in texts():
+        if not name.endswith(".py"):
+            continue
+        for protocol, document, titles in CITED.findall(text):
+            there = sections("plugins/SPEC.md" if protocol else document)
+            for title in re.findall(r'"([^"]+)"', titles):
+                cited += 1
+                if title not in there:
+                    faults.append(f"{name}: {protocol or document} has no section {title!r}")
+        for number in ADR.findall(text):
+            cited += 1
+            if not list((ROOT / "docs" / "adr").glob(f"{number}-*.md")):
+                faults.append(f"{name}: there is no docs/adr/{number}")
+    assert cited > 40
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize(
+    "text", ["see DES" + "IGN.md", "refer" + "ence/ops", "fixed in #" + "12", "a/b#" + "3"]
+)
+def test_a_citation_from_elsewhere_is_seen(text: str) -> None:
+    assert ELSEWHERE.search(text)
+
+
+@pytest.mark.parametrize("text", ["[1](#1-words)", 'fill="#1234"', "# 12", "a reference of it", "store.md"])
+def test_what_only_looks_like_one_passes(text: str) -> None:
+    assert not ELSEWHERE.search(text)

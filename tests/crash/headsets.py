@@ -124,7 +124,10 @@ class Headset(Rig):
             await asyncio.sleep(STEP_S)
 
     async def finish(self, within_s: float = DRAIN_S) -> None:
-        """Stop, and get a receipt for everything."""
+        """Stop, and get a receipt for everything; not in the midst of a handshake, whose link would never say BYE."""
+        assert await self.driver.until(lambda: self.device.current is not None, within_s), (
+            self.device.status()
+        )
         assert await self.driver.stop(within_s), self.device.status()
 
 

@@ -69,7 +69,9 @@ def read(layout: Layout, snapshot: Snapshot) -> Held:
                     size = len(frame.samples) // sample_count(frame)
                     for at in range(sample_count(frame)):
                         number = frame.first_sample + at
-                        assert number not in samples, f"sample {number} of stream {stream[3]} was stored twice"
+                        assert number not in samples, (
+                            f"sample {number} of stream {stream[3]} was stored twice"
+                        )
                         samples[number] = frame.samples[at * size : (at + 1) * size]
     return held
 
@@ -77,8 +79,7 @@ def read(layout: Layout, snapshot: Snapshot) -> Held:
 def judge(layout: Layout, onlooker: Onlooker, headsets: Iterable[Headset]) -> Held:
     """Hold everything on disk against what was said; at any moment at which no daemon runs."""
     verify_store(layout)
-    report, repairs = fsck_store(layout)
-    assert repairs == []
+    assert fsck_store(layout)[1] == []
     with Snapshot(layout.database) as snapshot:
         held = read(layout, snapshot)
         for headset in headsets:
@@ -136,7 +137,9 @@ def _receipts(snapshot: Snapshot, held: Held, headset: Headset) -> None:
             assert stored
             assert not refused
             if receipt.batch:
-                assert batch == receipt.batch, f"packet {receipt.link, seq} is not in the batch of its receipt"
+                assert batch == receipt.batch, (
+                    f"packet {receipt.link, seq} is not in the batch of its receipt"
+                )
     for batch, root in roots.items():
         row = snapshot.batch(batch)
         assert row is not None, f"batch {batch} has a receipt, and is not there"
@@ -165,5 +168,7 @@ def _checkpoints(layout: Layout, snapshot: Snapshot, onlooker: Onlooker) -> None
     head = snapshot.head()
     for size, root in seen:
         assert size <= head.size, f"a checkpoint of {size} entries was seen, and the log has {head.size}"
-        verify_consistency(size, head.size, consistency_from_tiles(snapshot, size, head.size), root, head.root)
+        verify_consistency(
+            size, head.size, consistency_from_tiles(snapshot, size, head.size), root, head.root
+        )
         assert root_from_tiles(snapshot, size) == root

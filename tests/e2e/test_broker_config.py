@@ -87,14 +87,18 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
         )
     port = free_port()
     text = (ROOT / "configs" / "mosquitto.conf").read_text(encoding="utf-8")
-    text = re.sub(r"/etc/mosquitto(/certs)?/", f"{folder}/", text).replace(
-        "/var/lib/mosquitto/", f"{folder}/"
-    )
+    text = re.sub(r"/etc/mosquitto(/certs)?/", f"{folder}/", text)
     text = text.replace("listener 8883", f"listener {port} 127.0.0.1")
     if os.geteuid() == 0:
         # As root it would change to the user mosquitto, who cannot read the test's folder.
         text += "\nuser root\n"
-    (folder / "mosquitto.conf").write_text(text, encoding="utf-8")
+    (folder / "conf.d").mkdir()
+    (folder / "conf.d" / "vestibule.conf").write_text(text, encoding="utf-8")
+    # As Debian's mosquitto.conf includes it: what that file says already, another line must not say again.
+    (folder / "mosquitto.conf").write_text(
+        f"persistence true\npersistence_location {folder}/\nlog_dest stderr\ninclude_dir {folder}/conf.d\n",
+        encoding="utf-8",
+    )
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [str(MOSQUITTO), "-c", str(folder / "mosquitto.conf")], stdout=log, stderr=log

@@ -11,7 +11,26 @@ from collections.abc import Iterator
 
 from paths import VECTORS
 
-INTERESTING = (0, 1, 0x7F, 0x80, 0x90, 0x92, 0x9F, 0xC0, 0xC1, 0xC4, 0xC6, 0xCC, 0xCF, 0xD3, 0xDC, 0xDD, 0xDF, 0xFF)
+INTERESTING = (
+    0,
+    1,
+    0x7F,
+    0x80,
+    0x90,
+    0x92,
+    0x9F,
+    0xC0,
+    0xC1,
+    0xC4,
+    0xC6,
+    0xCC,
+    0xCF,
+    0xD3,
+    0xDC,
+    0xDD,
+    0xDF,
+    0xFF,
+)
 
 
 def seed() -> int:
@@ -65,7 +84,9 @@ def spoil(rng: random.Random, data: bytes, others: list[bytes]) -> bytes:
                 del out[at:]
             case 7:
                 width = rng.choice((2, 4, 8))
-                number = rng.choice((0, 1, 2**15, 2**24 + 1, 2**31, 2**53, 2**63, 2**64 - 1)) % (1 << 8 * width)
+                number = rng.choice((0, 1, 2**15, 2**24 + 1, 2**31, 2**53, 2**63, 2**64 - 1)) % (
+                    1 << 8 * width
+                )
                 out[at : at + width] = number.to_bytes(width, rng.choice(("little", "big")))
             case _:
                 out[at : at + 1] = bytes([rng.choice(INTERESTING)])

@@ -86,7 +86,9 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=[pytest.mark.slow] if WAYS[way].sticky else []) for way in WAYS]
+)
 def test_the_nth_write_fails(way: str) -> None:
     """n = 1, 2, ... until a run has no fault any more."""
     base = WAYS[way]

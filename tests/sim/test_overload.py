@@ -100,6 +100,7 @@ def many_spoofers(gateway: Watched, target: Callable[[], int]) -> Callable[[int]
     return send
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoofer", [one_spoofer, many_spoofers])
 def test_honest_devices_keep_their_share(spoofer: Callable[..., Callable[[int], None]]) -> None:
     async def main() -> None:
@@ -148,6 +149,32 @@ def _nothing_is_lost(gateway: Watched, samples: dict, rig: Rig) -> None:  # type
     mine = [numbers for key, numbers in samples.items() if key[1] == rig.device.config.device and key[3] == 0]
     assert len(mine) == 1
     assert sorted(mine[0]) == list(range(rig.sent))
+
+
+def test_a_device_gets_a_link_in_the_middle_of_a_flood() -> None:
+    """Handshakes have lanes of their own among the outsiders, so that invented addresses do not keep anyone out."""
+
+    async def main() -> None:
+        rng = random.Random(3)
+        gateway, network = Slow(rng), Network(rng, delay_s=0.01)
+        await gateway.start()
+        key = await gateway.add_device(1)
+        await gateway.open(1)
+        rig = make_rig(gateway, network, 1, key)
+        spoof = many_spoofers(gateway, lambda: 1)
+        flooding = asyncio.create_task(flood(spoof, 6))
+        await asyncio.sleep(2)
+        rig.start()
+        await asyncio.sleep(2)
+        assert rig.device.status()["state"] == "recording"
+        assert not flooding.done()
+        await flooding
+        await drained(gateway, [rig])
+        found = judge_all(gateway, [rig])
+        _nothing_is_lost(gateway, found.samples, rig)
+        assert rig.sent > 10
+
+    simulate(main())
 
 
 def test_packets_sent_are_accounted_for_exactly() -> None:

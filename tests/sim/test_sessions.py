@@ -328,6 +328,67 @@ def test_an_app_that_crashed_and_came_back_does_not_keep_a_session_from_closing(
     simulate(main())
 
 
+def test_a_link_that_a_hello_did_not_name_and_that_goes_on_is_not_let_go() -> None:
+    """A device may hold nothing on its link when it says HELLO into a silence, and use it on when it is heard again."""
+
+    async def main() -> None:
+        gateway, _ = await clinic(41)
+        key = await gateway.add_device(1)
+        session = await gateway.open(1)
+        device = Attacker(gateway, 1, key)
+        await device.handshake()
+        device.data([haptic_frame(0, 5)])
+        await asyncio.sleep(2)
+        gateway.lose_down = kind_is(wire.WELCOME)
+        device.send(device.make_hello())
+        await asyncio.sleep(1)
+        device.data([haptic_frame(5, 5)])
+        await asyncio.sleep(2)
+        held = device.data_packet([haptic_frame(10, 5)])
+        await gateway.close(session)
+        await asyncio.sleep(2)
+        assert ("stop", "closed") in {(command.verb, *command.args) for _, command in device.commands}
+        assert gateway.durable.sessions[session.session].state == "draining"
+        device.send(held)
+        device.bye()
+        await asyncio.sleep(3)
+        await gateway.close(session, at_once=True)  # the link of the WELCOME that was lost is half-open still
+        await closed(gateway, session)
+        await gateway.stop()
+        assert sorted(judge_all(gateway).every_sample) == list(range(15))
+
+    simulate(main())
+
+
+def test_what_loses_its_permit_before_the_seal_is_refused_and_its_bytes_reach_no_disk() -> None:
+    async def main() -> None:
+        gateway, _ = await clinic(42)
+        key = await gateway.add_device(1)
+        session = await gateway.open(1)
+        device = Attacker(gateway, 1, key)
+        await device.handshake()
+        kept = device.data([haptic_frame(0, 5)])
+        await asyncio.sleep(2)
+        withdrawn = device.data([haptic_frame(5, 5)])
+        await asyncio.sleep(0.1)
+
+        def withdraw(now: int, now_ms: int) -> None:
+            gateway.house.registry.sessions[session.session].kinds = (kinds.CLOCK,)
+            gateway.house.recording.changed()
+
+        await gateway.spine.ask(withdraw)
+        later = device.data([haptic_frame(10, 5)])
+        await asyncio.sleep(2)
+        assert device.stored == {kept}
+        assert device.refused == {withdrawn: "not_permitted", later: "not_permitted"}
+        await gateway.stop()
+        assert sorted(judge_all(gateway).every_sample) == list(range(5))
+        (stream,) = gateway.durable.streams.values()
+        assert (stream.stored, stream.refused, stream.missing) == (5, {"not_permitted": 10}, 0)
+
+    simulate(main())
+
+
 def _with(rig: Rig, **changes: object):  # type: ignore[no-untyped-def]
     from dataclasses import replace
 
@@ -422,6 +483,39 @@ def test_a_device_is_moved_to_another_session_and_each_frame_stays_in_its_own() 
                 np.frombuffer(frame.samples, kinds.HAPTIC_DTYPE)["t_capture_ns"][0] <= moved_ns + UNCERTAIN_NS
             )
         assert min(frame.first_sample for frame in by_session[second.session]) == 0
+
+    simulate(main())
+
+
+# ---- clocks ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("jump_s", [56 * 31_557_600, 30 * 86_400, 3600, -3600, -10 * 86_400])
+def test_a_jump_of_utc_loses_nothing(jump_s: int) -> None:
+    """A rig without a clock battery learns the date after its start: links go on, and a close stays where it was."""
+
+    async def main() -> None:
+        gateway, network = await clinic(40)
+        key = await gateway.add_device(1)
+        session = await gateway.open(1)
+        rig = make_rig(gateway, network, 1, key)
+        rig.start()
+        await state_of(rig, "recording")
+        await asyncio.sleep(5)
+        network.down = True
+        await asyncio.sleep(5)
+        await gateway.close(session)
+        close_ns = now_ns()
+        utc_ns = gateway.house._utc_ns
+        gateway.house._utc_ns = lambda: utc_ns() + jump_s * SECOND_NS
+        await asyncio.sleep(5)
+        network.down = False
+        await closed(gateway, session, 90)
+        await drained(gateway, [rig])
+        found = judge_all(gateway, [rig])
+        times = capture_times(found)
+        assert close_ns - SECOND_NS / 5 <= times[-1] <= close_ns + 2 * UNCERTAIN_NS
+        assert rig.device.lost.get("link_gone", 0) == 0
 
     simulate(main())
 

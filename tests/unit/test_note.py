@@ -522,7 +522,7 @@ def test_policy_names_are_opaque_octets() -> None:
 
 
 def test_quorum_sizes() -> None:
-    # tlog.md section 4.6: two quorums must share more witnesses than can be malicious
+    # Two quorums must share more witnesses than can be malicious
     table = {(3, 0): 2, (3, 1): 3, (4, 1): 3, (5, 1): 4, (7, 2): 5, (10, 2): 7}
     for (n, f), q in table.items():
         assert quorum_size(n, f) == q

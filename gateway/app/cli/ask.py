@@ -23,7 +23,7 @@ def ask(state: State, verb: str, args: dict[str, Any], timeout_s: float = TIMEOU
     """Send a verb to the daemon of this store.
 
     Returns:
-        Its result, as CONTROL names it.
+        Its result; `replies` has the types.
 
     Raises:
         Unreachable: nobody answers; the hint says what is missing: the store, the daemon, or the right to ask.

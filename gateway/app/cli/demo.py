@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import shutil
 import sys
 import tempfile
@@ -15,6 +14,7 @@ import click
 from gateway.app.cli import output
 from gateway.app.cli.state import State
 from gateway.errors import EXIT_VERIFY
+from gateway.tlog.text import encode_base64
 
 if TYPE_CHECKING:
     from gateway.app.demo import Summary
@@ -96,7 +96,7 @@ def as_document(summary: Summary) -> dict[str, Any]:
         "shed": status["shed"],
         "kernel_dropped": status["kernel_dropped"],
         "batches": report.batches,
-        "log": {"size": report.size, "root": base64.b64encode(report.root).decode()},
+        "log": {"size": report.size, "root": encode_base64(report.root)},
         "verified": {
             "entries": report.entries,
             "parts": report.parts,
@@ -135,7 +135,7 @@ def _show(summary: Summary) -> None:
         ("batches", f"{report.batches:,}, {output.size(report.payload_bytes)} sealed"),
         (
             "log",
-            f"{output.plural(report.entries, 'entry', 'entries')}, root {base64.b64encode(report.root).decode()}",
+            f"{output.plural(report.entries, 'entry', 'entries')}, root {encode_base64(report.root)}",
         ),
         ("data", f"{summary.data_dir}"),
         ("time", f"{summary.seconds:.0f} s in all"),

@@ -120,9 +120,7 @@ def device_table(rows: list[DeviceRow], width: int = 0) -> str:
         (
             str(row.device),
             row.name,
-            "key is being changed"
-            if row.rotating
-            else words.DEVICE_STATES.get(row.state, row.state),
+            "key is being changed" if row.rotating else words.DEVICE_STATES.get(row.state, row.state),
             _links(row),
             output.ago(row.fresh_ms, now_ms) if row.fresh_ms else "never",
             output.moment(row.created_ms),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import click
 from gateway.app.cli import output
 from gateway.app.cli.progress import progress_option, reporting
 from gateway.app.cli.state import State
+from gateway.tlog.text import encode_base64
 
 
 @click.group()
@@ -40,7 +40,7 @@ def export(state: State, directory: Path, as_json: bool, progress: str) -> None:
 
     with reporting(progress) as report:
         done = export_log(state.layout, directory, report)
-    root = base64.b64encode(done.root).decode()
+    root = encode_base64(done.root)
     if as_json:
         written = {"written": done.written, "kept": done.kept}
         output.write_json({"directory": str(directory), "size": done.size, "root": root, **written})
@@ -76,7 +76,7 @@ def adopt(state: State, yes: bool, reason: str, as_json: bool) -> None:
 
     done = asyncio.run(adopt_store(state.layout, confirm, reason))
     if as_json:
-        root = base64.b64encode(done.root).decode()
+        root = encode_base64(done.root)
         output.write_json({"size": done.size, "root": root, "links": done.links})
         return
     click.echo(f"The store is taken over at {output.plural(done.size, 'entry', 'entries')}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from gateway.app.cli import output
 from gateway.app.cli.progress import progress_option, reporting
 from gateway.app.cli.state import State, read_file
 from gateway.errors import Damage
+from gateway.tlog.text import encode_base64
 
 if TYPE_CHECKING:
     from gateway.app.report import Report
@@ -95,7 +95,7 @@ def as_document(report: Report, repairs: Sequence[str] = ()) -> dict[str, Any]:
     more = ("opened", "unopened", "texts", "unknown")
     return {
         "ok": not report.faults,
-        "root": base64.b64encode(report.root).decode(),
+        "root": encode_base64(report.root),
         **{name: getattr(report, name) for name in (*sums, *more)},
         "notes": report.notes,
         "faults": [

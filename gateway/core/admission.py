@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from gateway.core import accounting
 from gateway.core.effects import AdmittedFrame, AdmittedPacket
@@ -16,11 +17,14 @@ from gateway.core.link import Link
 from gateway.core.records import Session
 from gateway.core.registry import Registry
 from gateway.errors import WireError
-from gateway.ids import StreamId
+from gateway.ids import DeviceId, SessionId, StreamId
 from gateway.permit import Permit
 from gateway.wire import frame, kinds
 from gateway.wire import packet as wire
 
+MAX_STREAMS_PER_SESSION: Final = (
+    1024  # the last part of a session tells them all, and its header must fit the vault
+)
 _BEYOND = "a frame beyond the total that its own packet tells"
 AskPermit = Callable[[Session, int, int], Permit]
 
@@ -42,6 +46,7 @@ class Admission:
         self._permit = permit
         self._permit_version = permit_version
         self._version = permit_version()
+        self._streams: dict[tuple[SessionId, DeviceId], int] = {}
         self._streams_per_link = streams_per_link
         self.refused: Counter[str] = Counter()
         # Let in since whoever reports last took them.
@@ -91,18 +96,21 @@ class Admission:
                     break
             else:
                 raise WireError("totals", _BEYOND)
-        new = 0
+        new = unknown = 0
         for number, total in totals:
             known = streams.get(number)
             if known is None:
-                new += 1
                 known = self._registry.known_stream(link.record, StreamId(number))
+                new += 1
+                unknown += known is None
             if total - (known.total if known else 0) > accounting.MAX_JUMP:
                 raise WireError("totals", f"a total that grows by more than {accounting.MAX_JUMP} samples")
         if new and len(streams) + new > self._streams_per_link:
             raise WireError("too_many_streams", "more streams than a link may have")
         if not link.record.session:
             return
+        if unknown:
+            self._count_streams(link, unknown)
         for number, total in totals:
             stream = streams.get(number)
             if stream is None:
@@ -110,6 +118,23 @@ class Admission:
             if total > stream.total:
                 stream.total = total
                 self._registry.changed_streams[id(stream)] = stream
+
+    def _count_streams(self, link: Link, new: int) -> None:
+        """Bound the streams of a device in a session, over all its links and runs."""
+        record = link.record
+        key = (record.session, record.device)
+        count = self._streams.get(key)
+        if count is None:
+            count = sum(stream[:2] == key for stream in self._registry.streams)
+        session = self._registry.sessions.get(record.session)
+        if count + new > MAX_STREAMS_PER_SESSION // max(1, len(session.devices) if session else 1):
+            raise WireError("too_many_streams", "more streams than a device may have in a session")
+        self._streams[key] = count + new
+
+    def forget(self, session: SessionId) -> None:
+        """A session is over."""
+        for key in [key for key in self._streams if key[0] == session]:
+            del self._streams[key]
 
     def _frame(self, link: Link, item: frame.Frame, packet: AdmittedPacket, now_ns: int) -> str:
         """Admit one frame; returns why not, or the empty string."""

@@ -32,7 +32,6 @@ class SealedBatch:
         parts: `(session, part)` in order.
         root: RFC 6962 root over the part headers.
         frames, samples, refused: sums.
-        spans: `(first_ns, last_ns)` of each part.
         withdrawn: reasons of what lost its permit at the seal, in frames.
     """
 

@@ -1,6 +1,6 @@
 """Pairing and handshake, the gateway's side: PAIR to PAIRED, HELLO to WELCOME (VT1, "Pairing", "Handshake").
 
-Nothing is answered before the commit that makes it durable: each answer waits in `Handshakes.answers` until then. A
+Nothing is answered before the commit that makes it durable: each answer waits in `Registry.answers` until then. A
 stranger, a copy of an old HELLO and a spent code get silence, and a counter.
 """
 

@@ -18,7 +18,7 @@ from typing import Final
 from gateway.core import handshake
 from gateway.core.admission import Admission, AskPermit
 from gateway.core.effects import Acknowledge, AdmittedPacket, Arrival, Effect, MqttSource, Send, Source
-from gateway.core.link import Link
+from gateway.core.link import MAX_SEQ_JUMP, Link
 from gateway.core.ranges import STORED, Ranges
 from gateway.core.rates import Buckets
 from gateway.core.receipts import receipts
@@ -32,6 +32,12 @@ MQTT_MALFORMED: Final = 0x99
 MQTT_NOT_AUTHORIZED: Final = 0x87
 MQTT_IMPLEMENTATION: Final = 0x83
 
+MQTT_QUOTA: Final = 0x97
+
+BAD_TAGS_S: Final = 4  # of one source for one link; then its packets for that link are dropped unread
+SUSPECT_NS: Final = 10_000_000_000  # how long a link's senders are looked up after a bad tag
+HELLOS_S: Final = 5  # new HELLOs of one device: each is a commit
+FRAMES_A_TOKEN: Final = 8  # frames that a packet carries at the price of a packet
 REMIND_EVERY_NS: Final = 5_000_000_000  # how often a link that missed its COMMAND is told again
 
 
@@ -64,7 +70,11 @@ class Intake:
         self.registry = registry
         self.admission = Admission(registry, permit, permit_version, limits.streams_per_link)
         self._strangers = Buckets(limits.stranger_packets_s, 2 * limits.stranger_packets_s)
+        self._bad_tags = Buckets(BAD_TAGS_S, 4 * BAD_TAGS_S)
+        self._hellos = Buckets(HELLOS_S, 4 * HELLOS_S)
         self.refused: Counter[str] = Counter()
+        self.accepted = 0
+        """Fresh packets of known links: what was sent = accepted + refused + shed + what the kernel dropped."""
         self.admitted: list[AdmittedPacket] = []
         self.tickets: list[object] = []
         self.owed = False
@@ -122,7 +132,8 @@ class Intake:
 
     def _by_address(self, arrival: Arrival) -> bool:
         source = arrival.source
-        key = source.device if isinstance(source, MqttSource) else source[0]
+        # Of IPv6 the network part alone: whoever has one address there has 2^64.
+        key = source.device if isinstance(source, MqttSource) else ":".join(source[0].split(":")[:4])
         if self._strangers.take(key, self._now_ns):
             return True
         self._drop("stranger_rate", arrival, MQTT_IMPLEMENTATION)
@@ -167,6 +178,8 @@ class Intake:
             half_open = registry.half_open(device.device)
             for link in half_open:
                 if seq == device.hello_seq and link.record.hello == arrival.packet:
+                    if not link.copies.take(self._now_ns):
+                        break
                     registry.answers.append(handshake.answer(arrival, link.record.welcome))
                     registry.urgent = True
                     return
@@ -175,6 +188,10 @@ class Intake:
                 self._effects.append(handshake.answer(arrival, refusal[1]))
                 return
             self.refused["hello_replay"] += 1
+            return
+        if not self._hellos.take(device.device, self._now_ns):
+            # Each costs a commit; a device that retries sends the same bytes, and comes again later.
+            registry.shed["rate"] += 1
             return
         device.hello_seq = seq
         registry.let_go(device.device, hello.links, header.t_send_ns)
@@ -219,33 +236,42 @@ class Intake:
 
     def _known(self, link: Link, header: wire.Header, arrival: Arrival) -> None:
         record, source, now_ns = link.record, arrival.source, self._now_ns
-        if link.bad_tags is not None and link.throttled(source, now_ns):
+        if link.suspect_ns > now_ns and self._bad_tags.empty((link.number, source), now_ns):
             return self._drop("throttled", arrival, MQTT_NOT_AUTHORIZED)
         if (record.transport == "mqtt") != (type(source) is MqttSource):
             return self._drop("transport", arrival, MQTT_NOT_AUTHORIZED)
         if not link.up.matches(arrival.packet):
-            link.bad_tag(source, now_ns)
+            link.bad_tag_count += 1
+            link.suspect_ns = now_ns + SUSPECT_NS
+            self._bad_tags.take((link.number, source), now_ns)
             return self._drop("bad_tag", arrival, MQTT_NOT_AUTHORIZED)
         if type(source) is MqttSource and source.device != record.device:
             return self._drop("topic", arrival, MQTT_NOT_AUTHORIZED)
+        seq = header.seq
+        if seq in link.seen:
+            # Before the rate: an overheard packet that a stranger repeats must not spend its device's.
+            self.refused["copy"] += 1
+            if arrival.ticket is not None:
+                self.tickets.append(arrival.ticket)
+            return self._copy(link, header, source)
         if not link.packets_s.take(now_ns):
             # Shed, so never marked seen: the device sends it again when there is room.
             self.registry.shed["rate"] += 1
             if arrival.ticket is not None:
-                self._effects.append(Acknowledge(arrival.ticket, 0))
+                self._effects.append(Acknowledge(arrival.ticket, MQTT_QUOTA))
             return
         if arrival.ticket is not None:
             self.tickets.append(arrival.ticket)
-        seq = header.seq
-        if seq in link.seen:
-            self.refused["copy"] += 1
-            return self._copy(link, header, source)
-        if seq > link.newest + 2**20:
+        if seq > link.newest + MAX_SEQ_JUMP:
             self.refused["seq_jump"] += 1
             return
+        if record.state == "live" and record.session and record.session not in self.registry.sessions:
+            # Its session ended while this gateway did not look.
+            self.registry.end(link, "ended")
         if record.state != "live":
             self.refused[f"link_{record.state}"] += 1
             return self._reset(link, header, arrival)
+        self.accepted += 1
         if link.clock.is_new:
             link.clock.restore(record.clock_ns, self.registry.utc_offset_ns)
         link.heard(header, source, arrival.arrived_ns)
@@ -259,6 +285,8 @@ class Intake:
         try:
             if header.type == wire.DATA:
                 data = frame.decode_data(body)
+                if len(data.frames) > FRAMES_A_TOKEN:
+                    link.packets_s.charge(now_ns, len(data.frames) // FRAMES_A_TOKEN)
                 packet = self.admission.data(link, header, arrival.arrived_ns, data, now_ns)
                 link.raise_floor(data.floor)
                 link.pending.append(packet)
@@ -300,12 +328,14 @@ class Intake:
         if link.resets.take(self._now_ns):
             tag = arrival.packet[-wire.TAG_BYTES :]
             packet = handshake.reset(link.record, header.seq, tag, link.record.state, self._now_ns)
-            self._effects.append(Send(arrival.source, packet))
+            to = link.source if link.source is not None else arrival.source
+            self._effects.append(Send(to, packet))
 
     def _sync(self, link: Link, probe: control.Probe, arrival: Arrival) -> None:
         now_ns = max(self.registry.clock_ns(), arrival.arrived_ns)
         body = control.encode(control.ProbeReply(probe.t1_ns, arrival.arrived_ns, now_ns))
-        self._effects.append(Send(arrival.source, self.registry.to_device(link, wire.SYNC, body, now_ns)))
+        to = link.source if link.source is not None else arrival.source
+        self._effects.append(Send(to, self.registry.to_device(link, wire.SYNC, body, now_ns)))
         self._remind(link)
 
     def _remind(self, link: Link) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 from gateway.core.clocks import LinkClock
 from gateway.core.effects import AdmittedPacket, Source
 from gateway.core.ranges import MAX_RANGES, STORED, Ranges
-from gateway.core.rates import Bucket, Buckets
+from gateway.core.rates import Bucket
 from gateway.core.records import LinkRecord, StreamRecord
 from gateway.keys.link import DOWN, UP, LinkCipher, LinkKeys
 from gateway.permit import Permit
@@ -15,7 +15,7 @@ from gateway.wire import packet as wire
 
 MAX_SEQ_JUMP: Final = 2**20  # VT1, "Delivery"
 COPY_ANSWERS_S: Final = 10  # VT1: a copy is answered at most ten times a second
-BAD_TAGS_S: Final = 4  # then only that source's packets for this link are dropped unread
+MAX_REFUSED_FRAMES: Final = 256  # told one by one in a cycle; all of them stand in the part and in the totals
 COMMAND_EVERY_NS: Final = 1_000_000_000
 COMMAND_TRIES: Final = 30
 
@@ -32,7 +32,7 @@ class Link:
         "asked_ns",
         "bye",
         "bad_tag_count",
-        "bad_tags",
+        "suspect_ns",
         "clock",
         "commands",
         "copies",
@@ -76,8 +76,9 @@ class Link:
         self.bye: list[tuple[int, int]] | None = record.bye
         self.copies = Bucket(COPY_ANSWERS_S, COPY_ANSWERS_S)
         self.resets = Bucket(1, 1)
-        self.bad_tags: Buckets | None = None
         self.bad_tag_count = 0
+        self.suspect_ns = 0
+        """Until when senders of bad tags are looked up before this link's packets are."""
         self.commands: dict[int, tuple[bytes, int, int]] = {}
         self.asked_ns = 0
 
@@ -85,17 +86,6 @@ class Link:
     def number(self) -> int:
         """The link id."""
         return self.record.link
-
-    def throttled(self, source: Source, now_ns: int) -> bool:
-        """Whether this source sent so many bad tags that its packets for this link are not looked at."""
-        return self.bad_tags is not None and self.bad_tags.empty(source, now_ns)
-
-    def bad_tag(self, source: Source, now_ns: int) -> None:
-        """Count one bad tag against this source of this link."""
-        self.bad_tag_count += 1
-        if self.bad_tags is None:
-            self.bad_tags = Buckets(BAD_TAGS_S, 4 * BAD_TAGS_S)
-        self.bad_tags.take(source, now_ns)
 
     def heard(self, header: wire.Header, source: Source, arrived_ns: int) -> None:
         """Note a fresh packet: seen, and if it is the newest, where answers go."""
@@ -164,7 +154,7 @@ class Link:
             else:
                 seq = item.seq
                 verdict = STORED if item.frames or not item.refused else item.refused[0][1]
-                if item.frames and item.refused:
+                if item.frames and item.refused and len(self.refused_frames) < MAX_REFUSED_FRAMES:
                     self.refused_frames += [(seq, stream, reason) for stream, reason in item.refused]
             if seq == last + 1 and verdict == word:
                 last = seq

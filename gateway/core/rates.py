@@ -36,6 +36,10 @@ class Bucket:
         self._full_ns = full
         return True
 
+    def charge(self, now_ns: int, tokens: int) -> None:
+        """Take tokens that may not be there: what turned out dearer than one token delays what comes next."""
+        self._full_ns = max(self._full_ns, now_ns) + tokens * self._token_ns
+
     def empty(self, now_ns: int) -> bool:
         """Whether `take` would fail now."""
         return max(self._full_ns, now_ns) + self._token_ns - now_ns > self._burst

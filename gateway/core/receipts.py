@@ -43,20 +43,22 @@ def receipts(
     for reason, ranges in refused.items():
         rows += [(reason, part) for part in _slices(ranges)]
     totals = [(int(s.stream), s.total, s.stored, sum(s.refused.values()), s.missing) for s in streams]
-    while rows or frames or totals:
+    row = at = 0
+    # By index: to cut the lists shorter each time would cost the square of their length.
+    while row < len(rows) or at * MAX_FRAMES < len(frames) or at * MAX_TOTALS < len(totals):
         body = _Room()
-        while rows and body.take(len(rows[0][1])):
-            body.rows.append(rows.pop(0))
+        while row < len(rows) and body.take(len(rows[row][1])):
+            body.rows.append(rows[row])
+            row += 1
         yield control.encode(
             control.Receipt(
                 stored=[(batch, root, ranges) for reason, ranges in body.rows if not reason],
                 refused=[(reason, ranges) for reason, ranges in body.rows if reason],
-                frames=frames[:MAX_FRAMES],
-                totals=totals[:MAX_TOTALS],
+                frames=frames[at * MAX_FRAMES : (at + 1) * MAX_FRAMES],
+                totals=totals[at * MAX_TOTALS : (at + 1) * MAX_TOTALS],
             )
         )
-        frames = frames[MAX_FRAMES:]
-        totals = totals[MAX_TOTALS:]
+        at += 1
 
 
 class _Room:

@@ -34,6 +34,7 @@ STEP_S = 0.02  # how often a headset captures
 STEP_SAMPLES = {POSE: 4, HAPTIC: 2}
 LOOK_S = 0.01  # between two looks of the onlooker
 DRAIN_S = 20.0
+CLOSE_S = 2.0  # all has its receipt; a link whose WELCOME came after its headset had gone on says no BYE
 
 
 def seeded() -> random.Random:
@@ -211,7 +212,7 @@ class Ward:
     async def drained(self) -> None:
         """Every headset gets its last receipts, the session is closed, and the daemon stops in order."""
         await asyncio.gather(*(one.finish() for one in self.headsets))
-        row = await self.gateway.desk.close_session(self.session, DRAIN_S)
+        row = await self.gateway.desk.close_session(self.session, CLOSE_S)
         assert row["state"] == "closed", row
         assert await asyncio.to_thread(self.gateway.stop) == 0, self.gateway.log()[-2000:]
 

@@ -19,7 +19,7 @@ from e2e.daemon import Gateway
 from gateway.errors import EXIT_TRY_LATER
 
 MIB = 1 << 20
-ROUNDS = 8
+ROUNDS = 6
 TMPFS = "size=64m,mode=0700"
 
 pytestmark = pytest.mark.slow

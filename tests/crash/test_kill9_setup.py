@@ -121,9 +121,10 @@ def kills_of_migrate(folder: Path, kills: int) -> None:
     most_s = work_s(Command(layout, "migrate"))
     with Snapshot(layout.database) as snapshot:
         head = snapshot.head()
-    killed = restarted = 0
+    killed = restarted = stores = 0
     while killed < kills:
-        layout = old_store(folder / f"s{killed + 1}")
+        stores += 1
+        layout = old_store(folder / f"s{stores}")
         tries = 0
         while Command(layout, "migrate").kill_within(rng, most_s):
             killed += 1
@@ -136,7 +137,7 @@ def kills_of_migrate(folder: Path, kills: int) -> None:
         assert fsck_store(layout)[1] == []
         assert not list(layout.data_dir.glob("*.new*"))
         assert len(layout.mark.read_bytes()) == len(mark)
-    print(f"{killed} kills of migrate, {restarted} stores that needed another run")
+    print(f"{killed} kills of migrate over {stores} stores, {restarted} of which needed another run")
     assert restarted
 
 

@@ -84,16 +84,21 @@ def count_packets(headset: Headset) -> list[bytes]:
     return got
 
 
-@pytest.mark.parametrize("killed", [False, True], ids=["stopped", "killed"])
-async def test_a_moved_store_is_refused_until_it_is_adopted(tmp_path: Path, killed: bool) -> None:
+def test_a_store_that_was_stopped_and_moved_is_left_as_it_is(tmp_path: Path) -> None:
+    with Gateway(tmp_path / "s") as gateway:
+        gateway.add_device()
+    moved = moved_by_tar(gateway.layout, tmp_path / "m")
+    names = {path.name for path in moved.data_dir.iterdir()}
+    refused(moved)
+    assert {path.name for path in moved.data_dir.iterdir()} == names
+
+
+async def test_a_killed_and_moved_store_is_refused_until_it_is_adopted(tmp_path: Path) -> None:
     gateway = Gateway(tmp_path / "s", seal_ms=100)
     async with open_ward(gateway, headsets=2) as ward:
         ward.onlooker.busy = False
         await some_receipts(ward)
-        if killed:
-            gateway.kill9()
-        else:
-            assert await asyncio.to_thread(gateway.stop) == 0
+        gateway.kill9()
         gateway.layout = moved_by_tar(gateway.layout, tmp_path / "m")
         old_links = {link for one in ward.headsets for link in one.data}
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from gateway.core.admission import MAX_STREAMS_PER_SESSION
 from gateway.core.effects import Arrival, Effect, Source
 from gateway.wire import control, kinds
 from gateway.wire import packet as wire
@@ -311,10 +312,83 @@ def test_a_hostile_device_cannot_make_links_without_end() -> None:
         for _ in range(600):
             assert (await device.handshake()).state == control.RECORDING
             device.data([haptic_frame(0)])
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.25)  # as fast as new HELLOs of one device are taken
         assert len(gateway.house.registry.links) <= 256
         assert len(gateway.house.registry.touched) <= 600
         await asyncio.sleep(2)
+        await gateway.stop()
+
+    simulate(main())
+
+
+def test_streams_of_a_session_are_bounded() -> None:
+    """The last part tells every stream's sum: a device cannot make so many that its header no longer fits."""
+
+    async def main() -> None:
+        rng = random.Random(5)
+        gateway = Watched(rng)
+        await gateway.start()
+        key = await gateway.add_device(1)
+        session = await gateway.open(1)
+        device = Attacker(gateway, 1, key)
+        for _ in range(40):
+            device.run = rng.getrandbits(63)
+            assert (await device.handshake()).state == control.RECORDING
+            device.data([], totals=dict.fromkeys(range(64), 1))
+            await asyncio.sleep(0.3)
+        await asyncio.sleep(2)
+        assert len(gateway.house.registry.streams) <= MAX_STREAMS_PER_SESSION
+        assert gateway.house.totals.refused["too_many_streams"] >= 24
+        await gateway.close(session, at_once=True)
+        await asyncio.sleep(2)
+        assert session.session not in gateway.house.registry.sessions
+        await gateway.stop()
+
+    simulate(main())
+
+
+def test_many_bad_frames_cost_no_more_than_they_are_worth() -> None:
+    """Refused frames are told within bounds, and a packet of many frames spends more than one packet's rate."""
+
+    async def main() -> None:
+        rng = random.Random(6)
+        gateway = Watched(rng)
+        await gateway.start()
+        key = await gateway.add_device(1)
+        await gateway.open(1)
+        device = Attacker(gateway, 1, key)
+        await device.handshake()
+        bad = [Frame(1, kinds.HAPTIC, 0, b"") for _ in range(63)]
+        for number in range(2000):
+            device.data([haptic_frame(number), *bad], totals={0: number + 1, 1: 1})
+        await asyncio.sleep(3)
+        assert gateway.house.totals.shed["rate"] > 500
+        assert device.types[wire.RECEIPT] < 200
+        await gateway.stop()
+
+    simulate(main())
+
+
+def test_what_a_stranger_repeats_does_not_spend_its_devices_rate() -> None:
+    """Copies are dropped before the rate of their device is asked."""
+
+    async def main() -> None:
+        rng = random.Random(7)
+        gateway = Watched(rng)
+        await gateway.start()
+        key = await gateway.add_device(1)
+        await gateway.open(1)
+        device = Attacker(gateway, 1, key)
+        await device.handshake()
+        packet = device.send(device.data_packet([haptic_frame(0)]))
+        for number in range(1, 100):
+            for _ in range(300):
+                gateway.arrive(packet, ("198.51.100.7", 9))
+            device.data([haptic_frame(number)])
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(2)
+        assert gateway.house.totals.shed["rate"] == 0
+        assert sum(stream.stored for stream in gateway.house.registry.streams.values()) == 100
         await gateway.stop()
 
     simulate(main())

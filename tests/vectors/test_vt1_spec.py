@@ -14,7 +14,7 @@ from gateway import events
 from gateway.device import config as device
 from gateway.wire import control, frame, kinds, packet
 
-NOT_ABOUT_PACKETS = {"tls", "not_authorized", "refused", "not_subscribed", "taken_over", 
+NOT_ABOUT_PACKETS = {"tls", "not_authorized", "refused", "not_subscribed", "taken_over",
     "disk_low", "disk_full", "disk_io", "store_busy", "row", "outbox", "network", "timeout", "shutdown", "other",
 }  # fmt: skip
 

@@ -111,6 +111,18 @@ class PacketsArrived(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PacketsAdmitted(Event):
+    """Fresh packets of known links were taken in, since the last report.
+
+    Args:
+        count: packets.
+    """
+
+    level: ClassVar[Level] = "debug"
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class PacketsRefused(Event):
     """Packets of a slab broke a rule: `reason` tells which."""
 

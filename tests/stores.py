@@ -176,6 +176,7 @@ class Gateway:
     async def cycle(self) -> None:
         """Seal, anchor, commit and advance, as the spine does."""
         registry = self.registry
+        self.sessions.close_ended(self.now_ms)
         self.batcher.changed(registry.changed_streams.values(), self.now_ns, self.now_ms)
         opened_ms = self.batcher.opened_ms
         batch = self.batcher.seal(

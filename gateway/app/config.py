@@ -22,7 +22,7 @@ from typing import Any
 
 from gateway.app import config_rules as rules
 from gateway.app.config_rules import Key, Place, Rule
-from gateway.app.config_tables import OPS, SECTIONS, Access, Config, Limits, Mqtt, Seal
+from gateway.app.config_tables import OPS, SECTIONS, TOGETHER, Access, Config, Limits, Mqtt, Seal
 from gateway.errors import ConfigError
 
 FORMAT = 1
@@ -31,7 +31,18 @@ FORMAT = 1
 MAX_FILE_BYTES = 1 << 20
 """A configuration is a page of text; anything larger is another file by mistake."""
 
-__all__ = ["FORMAT", "OPS", "SECTIONS", "Config", "Problem", "check", "default_text", "load", "warnings"]
+__all__ = [
+    "FORMAT",
+    "OPS",
+    "SECTIONS",
+    "Config",
+    "Problem",
+    "check",
+    "default_text",
+    "load",
+    "read",
+    "warnings",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +67,14 @@ class Problem:
         return f"{self.file}:{self.line}:{self.column}: {self.message}{meant}"
 
 
-def load(path: str | Path) -> Config:
-    """Read a configuration file.
+def read(path: str | Path, hint: str) -> str:
+    """Read the text of a configuration file, whatever it says.
+
+    Args:
+        path: the file. hint: what to do where it cannot be read.
 
     Raises:
-        ConfigError: the file cannot be read, or holds a fault; it names the first and counts the rest.
+        ConfigError: `config_unreadable`.
     """
     try:
         with Path(path).open("rb") as file:
@@ -68,7 +82,6 @@ def load(path: str | Path) -> Config:
         text = data.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        hint = "Name it with --config, or let `vestibule init` write one."
         raise ConfigError(
             "config_unreadable", f"{path}: cannot read the configuration: {why}", hint
         ) from error
@@ -76,6 +89,16 @@ def load(path: str | Path) -> Config:
         raise ConfigError(
             "config_unreadable", f"{path}: larger than {MAX_FILE_BYTES} bytes", "Is it the right file?"
         )
+    return text
+
+
+def load(path: str | Path) -> Config:
+    """Read a configuration file.
+
+    Raises:
+        ConfigError: the file cannot be read, or holds a fault; it names the first and counts the rest.
+    """
+    text = read(path, "Name it with --config, or let `vestibule init` write one.")
     problems = check(text, str(path))
     if problems:
         more = f" {len(problems) - 1} more: `vestibule check` lists them all." if len(problems) > 1 else ""
@@ -118,8 +141,7 @@ def check(text: str, path: str = "") -> list[Problem]:
         table = values.get(name, {})
         if isinstance(table, dict):
             problems += _check_section(path, places, name, kind, table)
-    if not problems:
-        problems = _check_together(path, places, values)
+    problems += _check_together(path, places, values, problems)
     return sorted(problems, key=lambda problem: (problem.line, problem.column))
 
 
@@ -135,26 +157,35 @@ def _check_section(
                 found.append(_problem(path, places, (name, key), f"{name}.{key} is missing: {rule.says}"))
         elif fault := rule.check(table[key]):
             found.append(_problem(path, places, (name, key), f"{name}.{key} {fault}"))
+        else:
+            for inner, fault in rule.within(table[key]):
+                found.append(_problem(path, places, (name, key, inner), f"{name}.{key} {fault}"))
     return found
 
 
-def _check_together(path: str, places: dict[Key, Place], values: dict[str, Any]) -> list[Problem]:
-    """Find what only several keys together get wrong; asked only of values that are right one by one."""
-    mqtt, limits = Mqtt(**values.get("mqtt", {})), Limits(**values.get("limits", {}))
-    found = []
-    if mqtt.enabled and not mqtt.host:
-        found.append((("mqtt", "host"), "mqtt.host is missing, and mqtt.enabled is true"))
-    if bool(mqtt.username) != bool(mqtt.password_file):
-        found.append((("mqtt", "username"), "mqtt.username and mqtt.password_file go together"))
-    here = mqtt.host == "localhost" or mqtt.host == "::1" or mqtt.host.startswith("127.")
-    if mqtt.enabled and mqtt.username and not mqtt.tls and not here:
-        found.append(
-            (("mqtt", "tls"), "mqtt.tls is false, and the password would leave this machine in clear")
-        )
-    if limits.urgent_disk_floor_bytes >= limits.free_disk_floor_bytes:
-        text = "limits.urgent_disk_floor_bytes must be less than limits.free_disk_floor_bytes"
-        found.append((("limits", "urgent_disk_floor_bytes"), text))
-    return [_problem(path, places, key, message) for key, message in found]
+def _check_together(
+    path: str, places: dict[Key, Place], values: dict[str, Any], problems: list[Problem]
+) -> list[Problem]:
+    """Find what only several keys together get wrong; a rule is asked where the keys that it reads are right."""
+    # What was misspelt is in the file, so its default says nothing about what was meant.
+    unsound = {problem.key for problem in problems} | {problem.nearest for problem in problems}
+    mqtt, limits = (
+        _sound(kind, name, values, unsound) for kind, name in ((Mqtt, "mqtt"), (Limits, "limits"))
+    )
+    return [
+        _problem(path, places, tuple(rule.keys[0].split(".")), rule.says)
+        for rule in TOGETHER
+        if not unsound & {*rule.keys, rule.keys[0].partition(".")[0]} and rule.broken(mqtt, limits)
+    ]
+
+
+def _sound(kind: type[Any], name: str, values: dict[str, Any], unsound: set[str]) -> Any:
+    """Build one table of its keys that are right."""
+    table = values.get(name, {})
+    if not isinstance(table, dict):
+        return kind()
+    known = {field.name for field in dataclasses.fields(kind)}
+    return kind(**{key: table[key] for key in table.keys() & known if f"{name}.{key}" not in unsound})
 
 
 def warnings(text: str, path: str = "") -> list[Problem]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,11 +32,13 @@ class Rule:
         kind: its TOML type: bool, int, str or dict.
         says: the rule in words, for errors and for the manual.
         fault: tells what is wrong with a value of that type, or None.
+        within: of a table: (key in it, what is wrong there) for every fault.
     """
 
     kind: type
     says: str
     fault: Callable[[Any], str | None] = lambda _value: None
+    within: Callable[[Any], Iterable[tuple[str, str]]] = lambda _value: ()
 
     def check(self, value: object) -> str | None:
         """Return what is wrong with `value`, or None when it keeps to the rule."""
@@ -116,17 +118,19 @@ def actors(ops: tuple[str, ...]) -> Rule:
     """Return the rule for the table of actors: who (uid:N or gid:N) may do which of `ops`."""
     says = 'a table of actors, like "uid:1000" = ["prove"]'
 
-    def fault(value: dict[str, object]) -> str | None:
+    def within(value: dict[str, object]) -> Iterator[tuple[str, str]]:
         for actor, allowed in value.items():
+            name = json.dumps(actor)
             if not _ACTOR.fullmatch(actor):
-                return f'{json.dumps(actor)} is no actor; say "uid:NUMBER" or "gid:NUMBER"'
+                yield actor, f'{name} is no actor; say "uid:NUMBER" or "gid:NUMBER"'
             if not isinstance(allowed, list) or not all(isinstance(op, str) for op in allowed):
-                return f"{json.dumps(actor)} needs a list of: {', '.join(ops)}"
-            if unknown := [op for op in allowed if op not in ops]:
-                return f"{json.dumps(actor)}: {json.dumps(unknown[0])} is not one of: {', '.join(ops)}"
-        return None
+                yield actor, f"{name} needs a list of: {', '.join(ops)}"
+                continue
+            for op in allowed:
+                if op not in ops:
+                    yield actor, f"{name}: {json.dumps(op)} is not one of: {', '.join(ops)}"
 
-    return Rule(dict, says, fault)
+    return Rule(dict, says, within=within)
 
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -197,3 +197,47 @@ SECTIONS: dict[str, type[Any]] = {
     "log": Log,
 }
 """Table name -> its class, in the order of the file."""
+
+
+def _is_here(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """What several keys must be together.
+
+    Args:
+        keys: dotted, all that it looks at; a fault is placed at the first.
+        says: the fault in words.
+        broken: tells whether it is there.
+    """
+
+    keys: tuple[str, ...]
+    says: str
+    broken: Callable[[Mqtt, Limits], bool]
+
+
+TOGETHER = (
+    Together(
+        ("mqtt.host", "mqtt.enabled"),
+        "mqtt.host is missing, and mqtt.enabled is true",
+        lambda mqtt, limits: mqtt.enabled and not mqtt.host,
+    ),
+    Together(
+        ("mqtt.username", "mqtt.password_file"),
+        "mqtt.username and mqtt.password_file go together",
+        lambda mqtt, limits: bool(mqtt.username) != bool(mqtt.password_file),
+    ),
+    Together(
+        ("mqtt.tls", "mqtt.enabled", "mqtt.host", "mqtt.username"),
+        "mqtt.tls is false, and the password would leave this machine in clear",
+        lambda mqtt, limits: mqtt.enabled and bool(mqtt.username) and not (mqtt.tls or _is_here(mqtt.host)),
+    ),
+    Together(
+        ("limits.urgent_disk_floor_bytes", "limits.free_disk_floor_bytes"),
+        "limits.urgent_disk_floor_bytes must be less than limits.free_disk_floor_bytes",
+        lambda mqtt, limits: limits.urgent_disk_floor_bytes >= limits.free_disk_floor_bytes,
+    ),
+)
+"""The rules that several keys keep together."""

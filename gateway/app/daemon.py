@@ -114,6 +114,7 @@ def build_house(store: Store, config: Config, observer: Observer) -> House:
         in_use = {kept.subject for kept in registry.sessions.values()}
         for subject in set(cached) - in_use:
             del cached[subject]
+        intake.admission.forget(session)
 
     sessions = Sessions(registry, batcher, ledger.gateway, subject_key, forget)
     return House(
@@ -150,7 +151,6 @@ class Daemon:
         self._udp: UdpEdge | None = None
         self._broker: Broker | None = None
         self._broker_was = (False, "")
-        self._turned_ns = time.monotonic_ns()
 
     def stop(self) -> None:
         """Begin an orderly stop."""
@@ -214,7 +214,7 @@ class Daemon:
                 self._edges,
                 self.stop,
             )
-            control = ControlServer(control_path(self._layout), verbs.handle)
+            control = ControlServer(control_path(self._layout), verbs.handle, self._observer.bug)
             await control.start()
             spine_task = keepers.create_task(spine.run(), name="spine")
             watch = keepers.create_task(self._watch(house, spine_task), name="watch")

@@ -70,8 +70,17 @@ REPAIRS: Final[dict[str, str]] = {
 }
 """Code of a fault -> what mends it."""
 
-MOVED: Final = "The mark was made elsewhere"
-TAIL: Final = "bytes lie behind the last part"
+AFTER: Final[dict[str, str]] = {
+    "The mark was made elsewhere": "`vestibule run` refuses this store, so that one log does not become two. To take "
+    "it over here: `vestibule ledger adopt`.",
+    "There is no mark here": "`vestibule run` refuses this store: without its mark nothing tells whether it is the "
+    "newest copy, and an older one would sign a second history. Finish a new store with `vestibule init`; else "
+    "restore the newest copy of the whole data directory, or begin a new store.",
+    "Checked without keys": "`vestibule run` refuses this store: it signs and seals with these keys.",
+    "bytes lie behind the last part": "To cut the tail: start the gateway, or leave it; nothing in it was "
+    "acknowledged.",
+}
+"""Part of a note -> what it means for a start, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +121,9 @@ def fsck_store(
         found.report.faults.append(damage)
         found.note("The check ended at the last fault: nothing behind it can be read.")
     for note in list(found.report.notes):
-        if MOVED in note:
-            found.note("To take the store over here: `vestibule ledger adopt`.")
-        elif TAIL in note:
-            found.note("To cut the tail: start the gateway, or leave it; nothing in it was acknowledged.")
+        for part, words in AFTER.items():
+            if part in note:
+                found.note(words)
     return found.report, [Repair(fault, _words(fault)) for fault in found.report.faults]
 
 

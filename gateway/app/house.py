@@ -40,6 +40,7 @@ class Totals:
     samples: int = 0
     payload_bytes: int = 0
     commit_ms: int = 0
+    admitted: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     frames_refused: Counter[str] = field(default_factory=Counter)
     shed: Counter[str] = field(default_factory=Counter)
@@ -222,6 +223,9 @@ class House:
         """Once a second: what was let in, refused and shed since the last time, one event for each reason."""
         intake, registry, totals = self.intake, self.registry, self.totals
         admission = intake.admission
+        if intake.accepted > totals.admitted:
+            self.observer.emit(events.PacketsAdmitted(intake.accepted - totals.admitted))
+            totals.admitted = intake.accepted
         if admission.frames:
             self.observer.emit(events.FramesAdmitted(admission.frames, admission.samples))
         admission.frames = admission.samples = 0

@@ -12,7 +12,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -98,7 +98,8 @@ def migrate_store(layout: Layout, progress: Progress = lambda what, done, total:
 
     Raises:
         StoreRefused: `store_missing`, `not_ours`, `newer`; `format_unknown`, no step begins at its format.
-        Damage: the migrated copy does not verify; the store is as it was.
+        Damage: the migrated copy does not verify; it is gone again, and the store is as it was.
+        ConfigError: the same, for a key file that is open to others or holds something else.
         StoreError: `locked`, `disk_full`, `disk_io`, `store_busy`.
     """
     if not layout.database.exists():
@@ -148,6 +149,25 @@ def _migrate_database(layout: Layout, before: int, progress: Progress) -> Path:
     copy = _Copy(layout.data_dir)
     _check_room(layout)
     _fold_in(layout.database)
+    try:
+        _fill(copy, layout, before, progress)
+    except BaseException:
+        # A full disk stays full, and nobody would know what the file is. The first error is the one to tell.
+        with suppress(OSError):
+            _remove(copy.database)
+        raise
+    kept = layout.data_dir / f"{layout.database.name}.format{before}"
+    kept.unlink(missing_ok=True)
+    # Two names for the old file, so that there is a database under the right name at every moment.
+    os.link(layout.database, kept)
+    fsync_dir(layout.data_dir)
+    os.rename(copy.database, layout.database)
+    fsync_dir(layout.data_dir)
+    return kept
+
+
+def _fill(copy: _Copy, layout: Layout, before: int, progress: Progress) -> None:
+    """Make the copy, take it to the new format, and verify it."""
     os.close(create_file(copy.database))
     with closing(sqlite3.connect(schema.uri(layout.database, "ro"), uri=True)) as old:
         with closing(sqlite3.connect(schema.uri(copy.database, "rw"), uri=True, isolation_level=None)) as new:
@@ -158,14 +178,6 @@ def _migrate_database(layout: Layout, before: int, progress: Progress) -> Path:
             _run(new, before, STEPS)
     verify_store(copy, progress)
     _fsync(copy.database)
-    kept = layout.data_dir / f"{layout.database.name}.format{before}"
-    kept.unlink(missing_ok=True)
-    # Two names for the old file, so that there is a database under the right name at every moment.
-    os.link(layout.database, kept)
-    fsync_dir(layout.data_dir)
-    os.rename(copy.database, layout.database)
-    fsync_dir(layout.data_dir)
-    return kept
 
 
 def _run(db: sqlite3.Connection, version: int, steps: Mapping[int, Step]) -> None:

@@ -67,6 +67,7 @@ METRICS: dict[type[Event], tuple[Count, ...]] = {
     events.PacketsArrived: (
         Count("packets_arrived_total", "Packets taken from a transport.", "count", ("transport",)),
     ),
+    events.PacketsAdmitted: (Count("packets_admitted_total", "Fresh packets taken in.", "count"),),
     events.PacketsRefused: (
         Count("packets_refused_total", "Packets that broke a rule.", "count", _BY_REASON),
     ),
@@ -165,6 +166,15 @@ class Observer(Collector):
             self._count(count, event)
         if LEVELS[event.level] >= self._level:
             self._line(event)
+
+    def bug(self, error: str, at: str) -> None:
+        """Write the line of a bug that was survived; no event, since no set of words holds all bugs.
+
+        Args:
+            error: type of the exception, never its text: that may hold data.
+            at: file and line in our own code.
+        """
+        self._write.msg("bug", level="error", error=error, at=at)
 
     def _count(self, count: Count, event: Event) -> None:
         value = getattr(event, count.field) * count.scale if count.field else 1

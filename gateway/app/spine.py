@@ -40,6 +40,8 @@ HOUSEKEEPING_NS: Final = 1_000_000_000
 SETTLE_NS: Final = 5_000_000_000  # probes of links that bring no data become durable at least this often
 MQTT_QUOTA: Final = 0x97  # "Quota exceeded" (MQTT 5, section 3.4.2.1), of a PUBACK for what was shed
 RETRY_NS: Final = 500_000_000  # after a commit that left no trace, or without room on the disk
+PASSING: Final = frozenset({"disk_full", "disk_io", "store_busy"})
+"""Errors that may pass by themselves. Any other would come again with the same bytes, for ever."""
 
 
 @dataclass(slots=True)
@@ -144,7 +146,7 @@ class Spine:
         """Until `stop`, and then until everything accepted is durable.
 
         Raises:
-            StoreError: the outcome of a write is unknown; the process must end and read again.
+            StoreError: the outcome of a write is unknown, or it can never succeed; the process must end.
         """
         house = self._house
         while True:
@@ -165,11 +167,7 @@ class Spine:
             last = self._stopping and (bool(self.held) or not len(house.queue))
             if (last or self._seal_is_due(now_ns)) and self._has_room(now_ns, urgent=False):
                 await self._cycle(now_ns, now_ms, seal=True)
-            elif (
-                (self._waiting or _is_due(self._urgent_ns, now_ns))
-                and not house.batcher.ends
-                and self._has_room(now_ns, urgent=True)
-            ):
+            elif (self._waiting or _is_due(self._urgent_ns, now_ns)) and self._has_room(now_ns, urgent=True):
                 await self._cycle(now_ns, now_ms, seal=False)
             if last and not self._requests:
                 # Without room for a last cycle its frames stay with their devices, which have no receipt for them.
@@ -268,6 +266,8 @@ class Spine:
         """
         house = self._house
         registry = house.registry
+        if seal:
+            house.sessions.close_ended(now_ms)
         cycle = Cycle(registry.staged, house.boot)
         bodies: list[Body] = []
         settled: list[tuple[Link, Ranges, dict[str, Ranges]]] = []
@@ -281,9 +281,12 @@ class Spine:
                 cycle.number = house.take_batch_number()
                 cycle.opened_s, cycle.sealed_s = opened_ms // 1000, now_ms // 1000
                 bodies.append(self._batch_body(cycle, now_ms))
+            # All that something came on; without a seal only links that are new or ended, which stand there already.
+            touched = registry.touched
+            cycle.writes.links = [row for row in cycle.writes.links if row.link not in touched]
+            cycle.writes.links += [link.record for link in touched.values()]
             registry.changed_streams = {}
             self._settle_ns = now_ns + SETTLE_NS
-        cycle.writes.links = [link.record for link in registry.touched.values()]
         bodies += house.sessions.bodies + self._bodies
         cycle.plan = house.ledger.plan(bodies) if bodies else None
         answers, tickets = registry.answers + self._after, house.intake.tickets
@@ -325,14 +328,14 @@ class Spine:
                 future.set_exception(error)
 
     async def _commit(self, cycle: Cycle) -> None:
-        """Commit; what is known to have left no trace is tried again, the same bytes, until it succeeds."""
+        """Commit; what left no trace and may pass is tried again, the same bytes, until it succeeds."""
         while True:
             try:
                 if cycle.writes or cycle.plan is not None:
                     await commit(self._house.disk, cycle)
                 break
             except StoreError as error:
-                if error.fatal or self._stopping or self._failed is not None:
+                if error.fatal or error.code not in PASSING or self._stopping or self._failed is not None:
                     raise
                 self._hold(error.code)
                 await asyncio.sleep(RETRY_NS / 1e9)

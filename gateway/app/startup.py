@@ -74,7 +74,7 @@ async def open_store(layout: Layout, link_keep_s: int = 604_800) -> Store:
 
     Args:
         layout: of the store.
-        link_keep_s: links that were idle for longer are not read.
+        link_keep_s: links that were idle for longer are ended.
 
     Raises:
         StoreError: `locked` when another process has it.
@@ -111,6 +111,8 @@ async def _open_locked(layout: Layout, lock: StoreLock, kept_since_ms: int) -> S
         frontier, tails, advanced = await asyncio.to_thread(judge_files, layout, mark, vault)
         # Only now for writing: whoever does that folds the write-ahead log in, and a refused store stays as it is.
         db = await Database.open(layout.database, keys.store_key)
+        # Before it is read: a link that this start passes over must not come back to life at another.
+        await db.end_links(kept_since_ms)
         state = await load_state(db, kept_since_ms)
         size_before = _vault_bytes(layout)
         vault.cut(*state.vault_tail)

@@ -16,13 +16,18 @@ Row = dict[str, Any]
 def sums(house: House) -> Row:
     """Counters since the start."""
     totals = house.totals
+    refused = totals.refused + house.intake.refused
+    # What a sender that does not resend sent = admitted + refused + copies + shed + what the kernel dropped.
+    copies = refused.pop("copy", 0)
     return {
         "batches": totals.batches,
         "frames": totals.frames,
         "samples": totals.samples,
         "commit_ms": totals.commit_ms,
         "queue": {"packets": house.queue.packets, "bytes": house.queue.bytes},
-        "refused": dict(totals.refused + house.intake.refused),
+        "admitted": house.intake.accepted,
+        "copies": copies,
+        "refused": dict(refused),
         "frames_refused": dict(totals.frames_refused + house.intake.admission.refused),
         "shed": dict(totals.shed + house.registry.shed),
         "disk_free_bytes": house.disk.free_bytes(),
@@ -34,7 +39,7 @@ def devices(house: House) -> list[Row]:
     registry = house.registry
     rows: list[Row] = []
     for device in registry.devices.values():
-        links = [link for link in registry.links.values() if link.record.device == device.device]
+        links = registry.links_of_device(device.device)
         rows.append(
             {
                 "device": device.device,

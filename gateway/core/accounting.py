@@ -1,7 +1,8 @@
 """The sum that always closes: per stream, `total = stored + refused + missing`, by sample number (VT1, "Accounting").
 
 Every number is settled once: stored, refused with its reason, or closed. What touches a settled number is refused
-outside the sum. Totals come from the device with each packet, so that a lost tail counts; they only grow.
+outside the sum. Totals come from the device with each packet, so that a lost tail counts; they only grow
+(`core/admission` takes them).
 """
 
 from __future__ import annotations
@@ -44,25 +45,6 @@ def unstore(stream: StreamRecord, count: int, reason: str) -> None:
     """Turn stored samples of the running cycle into refused ones: the permit was gone at the seal."""
     stream.stored -= count
     stream.refused[reason] = stream.refused.get(reason, 0) + count
-
-
-def announce(stream: StreamRecord, total: int) -> bool:
-    """Take the device's total of a stream.
-
-    Returns:
-        True when it grew, so that a part must carry it even without frames.
-    """
-    if total <= stream.total:
-        return False
-    stream.total = total
-    return True
-
-
-def close_all(stream: StreamRecord) -> None:
-    """End of the stream: whatever is missing stays missing."""
-    if stream.total:
-        stream.accounted.add(0, stream.total - 1)
-        stream.closed_below = stream.total
 
 
 def _settle(stream: StreamRecord, first: int, count: int) -> None:

@@ -29,6 +29,11 @@ REGULAR: Final = frozenset(
 )
 """Kinds that are sampled at a rate; events may be far apart and alike."""
 
+VALUES: Final = slice(8, None)
+"""The bytes of a record that a repeated sample repeats: all behind its time."""
+FIRST_VALUES: Final = slice(16, 20)
+"""Bytes among them that move wherever something moves; only where they stand still the others are compared."""
+
 
 def observe(
     stream: int, kind: int, numbers: list[tuple[int, int]], samples: list[bytes], last_ns: int
@@ -40,10 +45,11 @@ def observe(
         kind: its kind.
         numbers: `(first_sample, count)` of each frame, in order of arrival.
         samples: the frames' records.
-        last_ns: device time of the newest sample of earlier parts; 0 for none.
+        last_ns: device time of the sample before the first one, from an earlier part; 0 where that is not known
+            (`core/screening`). Values are compared within a part only.
 
     Returns:
-        Observations, and the device time of the newest sample.
+        Observations, and the device time of the sample with the highest number.
     """
     known = kinds.KINDS[kind]
     if known.variable:
@@ -51,38 +57,38 @@ def observe(
         return [], max(last_ns, int(times.max()))
     records = np.frombuffer(b"".join(samples), known.dtype)
     times = records["t_capture_ns"]
-    newest = max(last_ns, int(times[-1])) if last_ns else int(times[-1])
-    steps = np.diff(times)
+    newest = int(times[end_of_highest(numbers) - 1])
+    at = np.concatenate([np.arange(first, first + count, dtype=np.int64) for first, count in numbers])
+    follows = np.diff(at) == 1
     regular = kind in REGULAR
-    # The common case, one comparison: time moves on in small steps.
-    odd_time = bool(((steps <= 0) | (steps > STEP_NS)).any()) if len(steps) else False
-    out: list[Observation] = []
-    at: npt.NDArray[np.int64] | None = None
-    if odd_time:
-        at = _numbers(numbers)
-        follows = np.diff(at) == 1
-        out += _runs(stream, at, (steps == 0) & follows, STUCK)
-        out += _runs(stream, at, (steps < 0) & follows, BACKWARDS)
-        if regular:
-            out += _runs(stream, at, (steps > STEP_NS) & follows, CLOCK_STEP)
-    if regular and len(records) > 1:
-        words = (
-            np.frombuffer(records, "<u8").reshape(len(records), -1) if known.sample_bytes % 8 == 0 else None
-        )
-        if words is None:
-            words = np.frombuffer(records, "<u4").reshape(len(records), -1)[:, 1:]
-        # One column first: values that move differ there, and the whole comparison is spared.
-        column = words[:, 2]
-        if bool((column[1:] == column[:-1]).any()):
-            same = (words[1:, 1:] == words[:-1, 1:]).all(axis=1)
-            if bool(same.any()):
-                at = _numbers(numbers) if at is None else at
-                out += _runs(stream, at, same & (np.diff(at) == 1), REPEATED)
+    repeated = np.zeros(len(follows), np.bool_)
+    if regular:
+        values = records.view(np.uint8).reshape(len(records), -1)[:, VALUES]
+        repeated = (values[1:] == values[:-1]).all(axis=1) & follows
+    if last_ns:
+        # The sample before the first one: its time is known, its values are not.
+        times = np.concatenate(([last_ns], times))
+        at = np.concatenate(([at[0] - 1], at))
+        follows = np.concatenate(([True], follows))
+        repeated = np.concatenate(([False], repeated))
+    steps = np.diff(times)
+    out = _runs(stream, at, (steps == 0) & follows, STUCK)
+    out += _runs(stream, at, (steps < 0) & follows, BACKWARDS)
+    if regular:
+        out += _runs(stream, at, (steps > STEP_NS) & follows, CLOCK_STEP)
+        out += _runs(stream, at, repeated, REPEATED)
     return out[:MAX_OBSERVATIONS], newest
 
 
-def _numbers(numbers: list[tuple[int, int]]) -> npt.NDArray[np.int64]:
-    return np.concatenate([np.arange(first, first + count, dtype=np.int64) for first, count in numbers])
+def end_of_highest(numbers: list[tuple[int, int]]) -> int:
+    """How many samples there are up to the end of the frame with the highest numbers, in order of arrival."""
+    at = end = 0
+    highest = -1
+    for first, count in numbers:
+        at += count
+        if first > highest:
+            highest, end = first, at
+    return end
 
 
 def _runs(

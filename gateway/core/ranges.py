@@ -81,16 +81,6 @@ class Ranges:
         firsts[low:high] = [first]
         lasts[low:high] = [last]
 
-    def remove(self, first: int, last: int) -> None:
-        """Take `first..last` out of the set: for packets of a cycle that was rolled back."""
-        kept: list[int] = []
-        for a, b in zip(self.firsts, self.lasts, strict=True):
-            if a < first:
-                kept += (a, min(b, first - 1))
-            if b > last:
-                kept += (max(a, last + 1), b)
-        self.firsts, self.lasts = kept[::2], kept[1::2]
-
     def bound(self, most: int = MAX_RANGES) -> list[tuple[int, int]]:
         """Close the oldest holes until at most `most` ranges are left.
 
@@ -212,20 +202,6 @@ class Verdicts:
         if at + 1 < len(firsts) and words[at + 1] == word and firsts[at + 1] == last + 1:
             lasts[at] = lasts[at + 1]
             del firsts[at + 1], lasts[at + 1], words[at + 1]
-
-    def close_below(self, floor: int) -> None:
-        """Close every hole below `floor`: the device holds nothing there any more."""
-        at, next_free = 0, 0
-        holes: list[tuple[int, int]] = []
-        while at < len(self.firsts) and self.firsts[at] < floor:
-            if self.firsts[at] > next_free:
-                holes.append((next_free, self.firsts[at] - 1))
-            next_free = self.lasts[at] + 1
-            at += 1
-        if next_free < floor:
-            holes.append((next_free, floor - 1))
-        for first, last in holes:
-            self.settle(first, last, CLOSED)
 
     def bound(self, most: int = MAX_RANGES) -> None:
         """Close the oldest hole, and merge the oldest ranges, until at most `most` ranges are left.

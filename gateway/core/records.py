@@ -1,7 +1,7 @@
 """What the machines remember and the store keeps: plain records, one class for each table.
 
 A machine changes its record and names it in the next cycle's writes; the store writes it down as it is. Nothing here
-decides anything.
+decides anything. Keys and codes are not in a `repr`, so that no test, debugger or crash shows them.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Device:
 
     device: DeviceId
     name: str
-    key: bytes
+    key: bytes = field(repr=False)
     state: str
     created_ms: int
     hello_seq: int = -1
-    next_key: bytes = b""
+    next_key: bytes = field(default=b"", repr=False)
 
 
 @dataclass(slots=True)
@@ -40,14 +40,14 @@ class Pairing:
     """A pairing code on offer or spent.
 
     Args:
-        code: the 26 base32 characters; empty once it is spent and expired.
+        code: the 26 base32 characters; empty once it is expired, so that the store forgets it.
         expires_ms: UTC after which it is worth nothing.
         spent_by: SHA-256 of the PAIR packet that spent it; empty while unspent.
         answer: the PAIRED packet, sent again for the same PAIR.
         name: the name staff gave the device beforehand; empty takes the device's own.
     """
 
-    code: str
+    code: str = field(repr=False)
     expires_ms: int
     spent_by: bytes = b""
     answer: bytes = b""
@@ -114,7 +114,7 @@ class LinkRecord:
     transport: str
     nonce_d: bytes
     nonce_g: bytes
-    key: bytes
+    key: bytes = field(repr=False)
     hello_seq: int
     hello: bytes
     welcome: bytes
@@ -235,13 +235,15 @@ class HeadMove:
 class Writes:
     """Everything that one transaction makes durable; empty lists write nothing.
 
-    `tiles` are whole rows `(level, n, data)`; `entries` are `(index, leaf data)`.
+    `tiles` are whole rows `(level, n, data)`; `entries` are `(index, leaf data)`; `dropped_links` are numbers of links
+    that never belonged to a session: their rows go. `links` are durable with the next commit, sealing or not.
     """
 
     devices: list[Device] = field(default_factory=list)
     pairings: list[Pairing] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
     links: list[LinkRecord] = field(default_factory=list)
+    dropped_links: list[LinkId] = field(default_factory=list)
     streams: list[StreamRecord] = field(default_factory=list)
     texts: list[Text] = field(default_factory=list)
     parts: list[PartRow] = field(default_factory=list)
@@ -257,6 +259,7 @@ class Writes:
             or self.pairings
             or self.sessions
             or self.links
+            or self.dropped_links
             or self.streams
             or self.texts
             or self.parts

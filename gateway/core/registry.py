@@ -8,19 +8,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from dataclasses import replace
+from typing import Final, TypeVar
 
 from gateway.core.effects import Effect, MqttSource, Send, Source
-from gateway.core.handshake import Names, RandomBytes
+from gateway.core.handshake import MAX_HALF_OPEN, Names, RandomBytes
 from gateway.core.link import COMMAND_EVERY_NS, COMMAND_TRIES, Link
 from gateway.core.rates import Bucket
 from gateway.core.records import Device, LinkRecord, Pairing, Session, StreamRecord, Writes
-from gateway.ids import DeviceId, LinkId, SessionId, StreamId, StreamKey
+from gateway.ids import DeviceId, LinkId, RunId, SessionId, StreamId, StreamKey
 from gateway.wire import control
 from gateway.wire import packet as wire
 
+_Key = TypeVar("_Key")
+
 DOWN_COUNTER_BITS: Final = 48
 MAX_LINKS_PER_DEVICE: Final = 256  # a week of pauses; a device that asks for more loses its oldest
+# Of one device. A waiting headset asks for a link every few seconds, for days: besides those that may still be half
+# open only one is kept, for its BYE.
+MAX_WAITING_LINKS: Final = MAX_HALF_OPEN + 1
 
 
 class Registry:
@@ -32,7 +38,7 @@ class Registry:
         clock_ns: the monotonic clock, for clock probes, whose reply must tell the time of its own send.
         boot: number of this start; the upper 16 bits of every downlink seq.
         device_packets_s: packets each second that one device may send.
-        max_links: links that are kept at once, of all devices.
+        max_links: links that are kept at once, of all devices; above it the least important is forgotten.
     """
 
     def __init__(
@@ -59,6 +65,10 @@ class Registry:
         self.sessions: dict[SessionId, Session] = {}
         self.links: dict[int, Link] = {}
         self.streams: dict[StreamKey, StreamRecord] = {}
+        # The same again, by what they are asked for: no packet and no start may cost a walk through all of them.
+        self._of_device: dict[DeviceId, dict[int, Link]] = {}
+        self._of_session: dict[SessionId, dict[int, Link]] = {}
+        self._runs: dict[SessionId, dict[tuple[DeviceId, RunId], list[StreamRecord]]] = {}
         self.closed_ns: dict[SessionId, int] = {}
         self.next_link = 1
         self.next_device = 1
@@ -86,17 +96,40 @@ class Registry:
         next_link: int,
         next_device: int,
     ) -> None:
-        """Fill the tables from the store, before the first packet."""
+        """Fill the tables from the store, before the first packet; links beyond the bounds are forgotten."""
         self.devices = {device.device: device for device in devices}
         self.pairings = list(pairings)
         self.sessions = {session.session: session for session in sessions}
-        self.streams = {stream.key: stream for stream in streams}
         self.next_link, self.next_device = next_link, next_device
-        for record in links:
+        for stream in streams:
+            self._add_stream(stream)
+        for record in self._within_bounds(links):
             link = self._link(record)
-            for stream in self.streams.values():
-                if stream.key[:3] == (record.session, record.device, record.run):
-                    link.streams[stream.stream] = stream
+            for stream in self._runs.get(record.session, {}).get((record.device, record.run), ()):
+                link.streams[stream.stream] = stream
+            if record.state == "live" and record.session and record.session not in self.sessions:
+                # Its session was closed while the link was out of sight: nothing may be filed under it any more.
+                self.end(link, "ended")
+                self.urgent = True
+
+    def _within_bounds(self, records: Iterable[LinkRecord]) -> list[LinkRecord]:
+        """The links that are kept, oldest first; what is too much is staged as forgotten, before it costs keys."""
+        kept: list[LinkRecord] = []
+        total: Counter[DeviceId] = Counter()
+        waiting: Counter[DeviceId] = Counter()
+        for record in sorted(records, key=_importance, reverse=True):
+            device = record.device
+            if (
+                len(kept) >= self._max_links
+                or total[device] >= MAX_LINKS_PER_DEVICE
+                or (not record.session and waiting[device] >= MAX_WAITING_LINKS)
+            ):
+                self._stage_forgotten(record)
+                continue
+            kept.append(record)
+            total[device] += 1
+            waiting[device] += not record.session
+        return sorted(kept, key=lambda record: record.link)
 
     # ---- devices ---------------------------------------------------------------------------------------------
 
@@ -129,9 +162,8 @@ class Registry:
         device.state = "revoked"
         device.next_key = b""
         self.staged_device(device)
-        for link in list(self.links.values()):
-            if link.record.device == device.device:
-                self.end(link, "revoked")
+        for link in self.links_of_device(device.device):
+            self.end(link, "revoked")
 
     # ---- sessions --------------------------------------------------------------------------------------------
 
@@ -152,12 +184,29 @@ class Registry:
         return closed_ns
 
     def links_of(self, session: SessionId) -> list[Link]:
-        """The links that belong to a session."""
-        return [link for link in self.links.values() if link.record.session == session]
+        """The links that belong to a session; those of the empty one wait."""
+        return list(self._of_session.get(session, {}).values())
+
+    def links_of_device(self, device: DeviceId) -> list[Link]:
+        """The links of a device that are kept, oldest first."""
+        return list(self._of_device.get(device, {}).values())
 
     def streams_of(self, session: SessionId) -> list[StreamRecord]:
         """The streams of a session that are in memory."""
-        return [stream for stream in self.streams.values() if stream.session == session]
+        return [stream for run in self._runs.get(session, {}).values() for stream in run]
+
+    def forget_session(self, session: SessionId) -> None:
+        """A session is closed: it, its streams and what its links know of both."""
+        del self.sessions[session]
+        self.closed_ns.pop(session, None)
+        for stream in self.streams_of(session):
+            del self.streams[stream.key]
+        self._runs.pop(session, None)
+        for link in self.links_of(session):
+            link.streams.clear()
+            link.permits.clear()
+            if link.record.state == "live":
+                self.end(link, "ended")
 
     # ---- links -----------------------------------------------------------------------------------------------
 
@@ -166,6 +215,8 @@ class Registry:
         if bucket is None:
             bucket = self._buckets[record.device] = Bucket(self._device_packets_s, 2 * self._device_packets_s)
         link = self.links[record.link] = Link(record, bucket)
+        self._of_device.setdefault(record.device, {})[record.link] = link
+        self._of_session.setdefault(record.session, {})[record.link] = link
         if record.transport == "mqtt":
             link.source = MqttSource(record.device)
         return link
@@ -177,26 +228,49 @@ class Registry:
         return LinkId(number)
 
     def add_link(self, record: LinkRecord, source: Source) -> Link:
-        """A new link: durable with the next commit."""
+        """A new link: durable with the next commit. Where it is one too many, the one that matters least goes."""
         link = self._link(record)
         link.source = source
         self.touched[link.number] = link
-        kept = [other for other in self.links.values() if other.record.device == record.device]
-        if len(kept) > MAX_LINKS_PER_DEVICE:
-            # The one that matters least: ended before live, then the one that was silent for longest.
-            oldest = min(
-                kept, key=lambda other: (other.record.state == "live", other.record.fresh_ms, other.number)
-            )
-            self.end(oldest, "ended")
-            del self.links[oldest.number]
+        self.staged.links.append(record)
+        mine = self._of_device[record.device]
+        waiting = {number: other for number, other in mine.items() if not other.record.session}
+        for links, most in (
+            (waiting, MAX_WAITING_LINKS),
+            (mine, MAX_LINKS_PER_DEVICE),
+            (self.links, self._max_links),
+        ):
+            while len(links) > most and (others := [other for other in links.values() if other is not link]):
+                least = min(others, key=lambda other: _importance(other.record))
+                waiting.pop(least.number, None)
+                self._forget(least)
         return link
+
+    def _forget(self, link: Link) -> None:
+        """Keep a link no longer: to its device it is unknown from now on."""
+        record = link.record
+        del self.links[link.number]
+        _take_out(self._of_device, record.device, link.number)
+        _take_out(self._of_session, record.session, link.number)
+        self._stage_forgotten(record)
+
+    def _stage_forgotten(self, record: LinkRecord) -> None:
+        """What stays of a link in the store: its ended row, which says whose frames it brought; else nothing."""
+        if record.session:
+            if record.state == "live":
+                self._stage_end(record, "ended")
+        elif record.link < self.next_link - 1:
+            # Never the row of the highest number: a start would give that number again.
+            self.touched.pop(record.link, None)
+            self.staged.dropped_links.append(record.link)
+        self.urgent = True
 
     def half_open(self, device: DeviceId) -> list[Link]:
         """Links of a device that carried nothing yet, oldest first."""
         return [
             link
-            for link in self.links.values()
-            if link.record.device == device and not link.record.established and link.record.state == "live"
+            for link in self.links_of_device(device)
+            if not link.record.established and link.record.state == "live"
         ]
 
     def keeps(self, number: int, device: DeviceId) -> bool:
@@ -214,23 +288,22 @@ class Registry:
             held: numbers of the links it named.
             sent_ns: the device's time of its HELLO.
         """
-        for link in self.links.values():
-            if (
-                link.record.device == device
-                and link.bye is None
-                and link.record.state == "live"
-                and link.number not in held
-            ):
+        for link in self.links_of_device(device):
+            if link.bye is None and link.record.state == "live" and link.number not in held:
                 link.bye, link.let_go_ns = [], sent_ns
                 link.commands.clear()
                 self.touched[link.number] = link
 
     def end(self, link: Link, state: str) -> None:
         """A link is over: copies are still answered, anything fresh gets RESET."""
-        link.record.state = state
-        link.record.hello = link.record.welcome = b""
+        self._stage_end(link.record, state)
         link.commands.clear()
         self.touched[link.number] = link
+
+    def _stage_end(self, record: LinkRecord, state: str) -> None:
+        record.state = state
+        record.hello = record.welcome = b""
+        self.staged.links.append(record)
 
     def expire(self, now_ms: int, keep_s: int) -> None:
         """Forget links that were idle too long, and codes that are too old."""
@@ -243,12 +316,13 @@ class Registry:
             and (link.heard_ns is None or link.heard_ns < heard_ns)
         ]
         for link in idle:
-            if link.record.state == "live":
-                self.end(link, "ended")
-            del self.links[link.number]
+            self._forget(link)
         for pairing in [pairing for pairing in self.pairings if pairing.expires_ms <= now_ms]:
             self.pairings.remove(pairing)
             self.paired.pop(pairing.code, None)
+            # The store forgets it too, and with it the secret: a code without its characters says so.
+            self.staged.pairings.append(replace(pairing, code=""))
+            self.urgent = True
 
     def known_stream(self, record: LinkRecord, number: StreamId) -> StreamRecord | None:
         """The accounting of a stream if any link of its run named it before."""
@@ -259,7 +333,13 @@ class Registry:
         key = (record.session, record.device, record.run, number)
         stream = self.streams.get(key)
         if stream is None:
-            stream = self.streams[key] = StreamRecord(*key)
+            stream = self._add_stream(StreamRecord(*key))
+        return stream
+
+    def _add_stream(self, stream: StreamRecord) -> StreamRecord:
+        self.streams[stream.key] = stream
+        runs = self._runs.setdefault(stream.session, {})
+        runs.setdefault((stream.device, stream.run), []).append(stream)
         return stream
 
     # ---- downlink --------------------------------------------------------------------------------------------
@@ -302,3 +382,15 @@ class Registry:
                 if link.source is not None:
                     effects.append(Send(link.source, packet))
         return effects
+
+
+def _take_out(index: dict[_Key, dict[int, Link]], key: _Key, number: int) -> None:
+    of_key = index[key]
+    del of_key[number]
+    if not of_key:
+        del index[key]
+
+
+def _importance(record: LinkRecord) -> tuple[bool, int, int]:
+    """Which link to keep rather: a live one before one that ended, then the one that was heard last."""
+    return (record.state == "live", record.fresh_ms, record.link)

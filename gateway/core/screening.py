@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gateway.core.observations import REGULAR, STEP_NS
+from gateway.core.observations import FIRST_VALUES, REGULAR, STEP_NS, end_of_highest
 from gateway.core.records import StreamRecord
+from gateway.ids import SessionId
 from gateway.wire import kinds
 from gateway.wire.frame import samples_pass
 
@@ -38,7 +39,8 @@ class Strand:
 def screen(strands: Iterable[Strand]) -> set[int]:
     """Look at all strands of a batch, and mark which of them are odd.
 
-    A strand that is not odd gets its stream's `last_ns` here.
+    A strand that is not odd gets its stream's `last_ns` here. For one that is, `last_ns` is left as `observe` wants
+    it: the time of the sample before its first one, or 0.
 
     Returns:
         `id` of the stream records with a value that may be wrong.
@@ -47,40 +49,70 @@ def screen(strands: Iterable[Strand]) -> set[int]:
     for strand in strands:
         by_kind.setdefault(strand.stream.kind, []).append(strand)
     suspects: set[int] = set()
+    again: set[SessionId] = set()
+    looks: list[tuple[list[Strand], kinds.Samples, bool]] = []
     for number, alike in by_kind.items():
         kind = kinds.KINDS[number]
         if kind.variable:
             continue
         data = b"".join([samples for strand in alike for samples in strand.samples])
         if not samples_pass(number, data):
-            suspects.update(
-                id(strand.stream) for strand in alike if not samples_pass(number, b"".join(strand.samples))
-            )
-        counts = [sum([count for _, count in strand.numbers]) for strand in alike]
-        _mark(alike, np.frombuffer(data, kind.dtype), np.cumsum(counts), number in REGULAR)
+            found = [strand.stream for strand in alike if not samples_pass(number, b"".join(strand.samples))]
+            suspects.update(id(stream) for stream in found)
+            again.update(stream.session for stream in found)
+        looks.append((alike, np.frombuffer(data, kind.dtype), number in REGULAR))
+    for alike, records, regular in looks:
+        _mark(alike, records, regular, suspects, again)
     return suspects
 
 
 def _mark(
-    alike: list[Strand],
-    records: kinds.Samples,
-    ends: np.ndarray[tuple[int], np.dtype[np.int64]],
-    regular: bool,
+    alike: list[Strand], records: kinds.Samples, regular: bool, suspects: set[int], again: set[SessionId]
 ) -> None:
-    """Set `odd` of strands of one kind; `ends` are the positions behind each strand's last sample."""
+    """Set `odd` of strands of one kind."""
+    counts = [sum([count for _, count in strand.numbers]) for strand in alike]
+    ends = np.cumsum(counts)
     times = records["t_capture_ns"]
-    steps = np.diff(times)
+    # The step to each sample from the one before; to the first of a strand from the stream's last one, if it follows.
+    steps = np.diff(times, prepend=times[0])
+    follows = [_follows(strand, count) for strand, count in zip(alike, counts, strict=True)]
+    starts = ends - counts
+    before = [strand.stream.last_ns if known else 0 for strand, known in zip(alike, follows, strict=True)]
+    steps[starts] = np.where(follows, times[starts] - np.array(before, np.int64), 1)
     odd = steps <= 0
     if regular:
         odd |= steps > STEP_NS
-        # Values that move differ in the first column after the head; only where it stands still the rest is compared.
-        words = records.view(np.uint8).reshape(len(records), -1)[:, 16:20]
-        odd |= (words[1:] == words[:-1]).all(axis=1)
-    odd[ends[:-1] - 1] = False  # from one strand to the next
+        values = records.view(np.uint8).reshape(len(records), -1)[:, FIRST_VALUES]
+        repeated = (values[1:] == values[:-1]).all(axis=1)
+        repeated[starts[1:] - 1] = False  # from one strand to the next
+        odd[1:] |= repeated
     flagged = set(np.searchsorted(ends, np.flatnonzero(odd), side="right").tolist()) if odd.any() else set()
-    lasts = times[ends - 1].tolist()
+    highest = np.array([end_of_highest(strand.numbers) for strand in alike])
+    newests = times[starts + highest - 1].tolist()
     for at, strand in enumerate(alike):
+        stream = strand.stream
         strand.odd = at in flagged
-        if not strand.odd:
-            stream = strand.stream
-            stream.last_ns = max(stream.last_ns, lasts[at]) if stream.last_ns else lasts[at]
+        if strand.odd or stream.session in again:
+            # Its session is gathered anew without the frames that lie, and each of its strands is looked at alone. In
+            # a stream that lost some, the first one left need not follow.
+            stream.last_ns = before[at] if id(stream) not in suspects else 0
+        else:
+            newest = newests[at]
+            stream.last_ns = newest if follows[at] or not stream.last_ns else max(stream.last_ns, newest)
+
+
+def _follows(strand: Strand, count: int) -> bool:
+    """Whether the first sample of a strand is the one after the newest of the parts before.
+
+    It is where the strand holds all that is settled from its first sample on, and the one before that is settled too:
+    a frame that was sent again and comes late is none. Where samples were refused, the one before may be among them.
+    """
+    stream, first = strand.stream, strand.numbers[0][0]
+    settled = stream.accounted
+    return bool(
+        stream.last_ns
+        and not stream.refused
+        and settled.firsts
+        and settled.firsts[-1] < first
+        and settled.lasts[-1] - first + 1 == count
+    )

@@ -76,6 +76,8 @@ class Sessions:
         self._subject_key = subject_key
         self._forget = forget
         self.bodies: list[Body] = []
+        self._ended: list[Session] = []
+        """Draining sessions that nothing can come for any more: the next seal closes them."""
 
     def check(self, asked: Opening) -> None:
         """Refuse what cannot be opened.
@@ -142,12 +144,8 @@ class Sessions:
         registry.sessions[session_id] = session
         self._entry(session, "open", commit, now_ms)
         effects: list[Effect] = []
-        for link in registry.links.values():
-            if (
-                not link.record.session
-                and link.record.device in asked.devices
-                and link.record.state == "live"
-            ):
+        for link in registry.links_of(SessionId(b"")):
+            if link.record.device in asked.devices and link.record.state == "live":
                 effects += registry.command(link, "open", "", now_ns)
         return session, effects
 
@@ -164,7 +162,14 @@ class Sessions:
 
         Returns:
             COMMANDs to send after the commit.
+
+        Raises:
+            LocalError: `session`, it is closed.
         """
+        if session.state == "closed":
+            raise LocalError(
+                "session", "this session is closed already", "See `vestibule session list --all`."
+            )
         effects: list[Effect] = []
         if session.state == "open":
             session.state, session.closed_ms = "draining", now_ms
@@ -193,20 +198,27 @@ class Sessions:
                 self.finish(session, now_ns, now_ms)
 
     def finish(self, session: Session, now_ns: int, now_ms: int) -> None:
-        """Close a draining session if nothing can come any more: its last part carries all totals."""
+        """End a draining session if nothing can come any more: its last part carries all totals, and is due now."""
+        if session.state != "draining" or session in self._ended:
+            return
         links = self._registry.links_of(session.session)
         for link in links:
             if link.record.state == "live" and not link.pending and link.covered():
                 self._registry.end(link, "ended")
         if any(link.record.state == "live" or link.pending for link in links):
             return
-        session.state = "closed"
         streams = self._registry.streams_of(session.session)
         self._batcher.end(session.session, streams, now_ns, now_ms)
         self._registry.changed_streams.update({id(stream): stream for stream in streams})
-        text: Body = {"session": b64u(session.session), "ended_ms": now_ms}
-        self._entry(session, "close", self._commit(session.subject, text), now_ms)
-        self._registry.urgent = True
+        self._ended.append(session)
+
+    def close_ended(self, now_ms: int) -> None:
+        """Close the sessions whose last part is about to be sealed: no commit before that one may say so."""
+        ended, self._ended = self._ended, []
+        for session in ended:
+            session.state = "closed"
+            text: Body = {"session": b64u(session.session), "ended_ms": now_ms}
+            self._entry(session, "close", self._commit(session.subject, text), now_ms)
 
     def drop_closed(self) -> int:
         """Forget closed sessions and their streams; call it after the commit that closed them.
@@ -221,13 +233,7 @@ class Sessions:
             if session.state == "closed" and not self._batcher.holds(session.session)
         ]
         for session in closed:
-            del registry.sessions[session.session]
-            registry.closed_ns.pop(session.session, None)
-            for key in [key for key in registry.streams if key[0] == session.session]:
-                del registry.streams[key]
-            for link in registry.links_of(session.session):
-                link.streams.clear()
-                link.permits.clear()
+            registry.forget_session(session.session)
             self._forget(session.session)
         return len(closed)
 

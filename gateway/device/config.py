@@ -19,6 +19,7 @@ CLOCK_STREAM: Final = U16_MAX  # the last number, so that apps may count theirs 
 MAX_BYTES: Final[dict[str, int]] = {"udp": wire.MAX_DATAGRAM_BYTES, "mqtt": wire.MAX_MQTT_BYTES}
 MIN_PACKET_BYTES: Final = 1120  # an info of 1,024 bytes has to fit, and BYE with the totals of 64 streams
 APP_COMMANDS: Final = frozenset(("haptic", "text", "marker"))
+CONTROLLERS: Final = frozenset((1, 2))  # left and right, as trackers of a pose
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class DeviceConfig:
         versions: protocol versions offered, ascending.
         send_unpermitted: True also captures kinds that WELCOME does not permit, for tests of the gateway's refusals.
         commands: verbs that the app carries out; others are answered `unsupported`.
+        targets: numbers of the haptic targets that the device has; others are refused.
 
     Raises:
         LocalError: `device_config`.
@@ -74,6 +76,7 @@ class DeviceConfig:
     versions: tuple[int, ...] = (VERSION,)
     send_unpermitted: bool = False
     commands: frozenset[str] = APP_COMMANDS
+    targets: frozenset[int] = CONTROLLERS
 
     def __post_init__(self) -> None:
         limit = MAX_BYTES.get(self.transport, 0)
@@ -105,6 +108,7 @@ class DeviceConfig:
             ("clock_stream is a u16", 0 <= self.clock_stream <= U16_MAX),
             ("versions are 1 to 255, ascending", len(self.versions) > 0 and _ascending(self.versions)),
             ("commands are verbs of the app", self.commands <= APP_COMMANDS),
+            ("targets are 0 to 255", all(0 <= target <= 0xFF for target in self.targets)),
         )
         for rule, holds in checks:
             if not holds:

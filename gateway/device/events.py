@@ -112,7 +112,7 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Commanded:
-    """The gateway asks the app for something: `haptic`, `text` or `marker` with their arguments.
+    """The gateway asks the app for something: `haptic`, `text` or `marker`, within the limits of VT1, "Commands".
 
     Args:
         verb: the verb.

@@ -256,9 +256,19 @@ class Gather:
         return frame
 
     def _close(self, frame: _Open, packets: list[list[Frame]]) -> None:
-        """Make the frame and put it into the packet, which is given out when it is full."""
+        """Make the frame and put it into the packet, which is given out when it is full.
+
+        A packet has one frame of a stream: a receipt names refused frames by packet and stream (VT1, "Bodies").
+        """
         del self._open[frame.stream]
         made = Frame(frame.stream, frame.kind, frame.first, b"".join(frame.samples))
+        for at, ready in enumerate(self._ready):
+            if ready.stream == made.stream:
+                if self._lengthen(at, made):
+                    self._give_if_full(packets)
+                    return
+                self._pack(packets)
+                break
         size = frame_bytes(made) + total_bytes(frame.stream, self.streams.totals[frame.stream])
         # Room for long arrays is kept from the 15th frame on; totals of other streams yield to frames.
         long = 2 * LONG_ARRAY_BYTES if len(self._ready) >= SHORT_ARRAY else 0
@@ -268,6 +278,19 @@ class Gather:
             self._ready_ns = frame.opened_ns
         self._ready.append(made)
         self._ready_bytes += size
+        self._give_if_full(packets)
+
+    def _lengthen(self, at: int, more: Frame) -> bool:
+        """Put a frame's samples behind those of the frame of its stream that waits; False where they do not fit."""
+        ready = self._ready[at]
+        long = 2 * LONG_ARRAY_BYTES if len(self._ready) > SHORT_ARRAY else 0
+        if kinds.KINDS[more.kind].variable or self._ready_bytes + len(more.samples) + long > self._room:
+            return False
+        self._ready[at] = Frame(ready.stream, ready.kind, ready.first_sample, ready.samples + more.samples)
+        self._ready_bytes += len(more.samples)
+        return True
+
+    def _give_if_full(self, packets: list[list[Frame]]) -> None:
         if self._room - self._ready_bytes < self._room // WORTH_WAITING:
             self._pack(packets)
         else:

@@ -12,6 +12,7 @@ from typing import Final
 from gateway.device import events as ev
 from gateway.device.account import LINK_GONE, Account
 from gateway.device.clock import ClockReading, Probes
+from gateway.device.commands import DONE, REFUSED, Commands
 from gateway.device.config import MAX_BYTES, MS, DeviceConfig
 from gateway.device.gather import Gather, frame_samples
 from gateway.device.handshake import Greeter, open_welcome
@@ -54,6 +55,7 @@ class Device:
         self._recording: Link | None = None  # the current link, unless it is a waiting one
         self._permitted: frozenset[int] = frozenset()
         self._gather = Gather(config)
+        self._commands = Commands(config)
         self._probes: Probes | None = None
         self._wanted = False
         self._why = "not_started"
@@ -236,17 +238,16 @@ class Device:
     def _commanded(
         self, link: Link, seq: int, command: control.Command, now_ns: int, out: list[ev.Effect]
     ) -> None:
-        result = "done"
+        result = DONE
         if command.verb == "open":
             if not self._wanted:
-                result = "refused"
+                result = REFUSED
             elif self._greeter.pending is None:
                 self._greeter.begin("open", self.links.numbers, now_ns, out)
         elif command.verb != "stop":
-            if command.verb in self.config.commands:
+            result = self._commands.judge(command, now_ns)
+            if result == DONE:
                 out.append(ev.Commanded(command.verb, tuple(command.args), seq, link.number))
-            else:
-                result = "unsupported"
         if command.verb == "stop" and link is self.current:
             if link.recording:
                 # Before BYE, which is the link's last packet; what was captured goes before both.

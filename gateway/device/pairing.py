@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import Final
 
 from gateway.errors import LocalError, SignatureError, WireError
 from gateway.keys.link import CODE_CHARACTERS, device_key, pairing_key, tag, tag_matches
@@ -12,7 +13,8 @@ from gateway.wire import packet as wire
 BASE32: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")
 
 
-class Paired(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Paired:
     """What a pairing gives a device; to be kept in the app's private storage.
 
     Args:
@@ -22,7 +24,7 @@ class Paired(NamedTuple):
     """
 
     device: int
-    key: bytes
+    key: bytes = field(repr=False)
     home: str
 
 
@@ -48,15 +50,17 @@ def pair_packet(code: str, nonce_d: bytes, name: str, now_ns: int) -> bytes:
     Args:
         code: as `vestibule pair` shows it.
         nonce_d: 16 fresh random bytes.
-        name: what the device calls itself, at most 64 bytes.
+        name: what the device calls itself, at most 64 bytes, no control characters.
         now_ns: device time.
 
     Raises:
         LocalError: `code`, `name`.
     """
-    if len(name.encode()) > control.MAX_NAME_BYTES:
+    if not control.is_device_name(name):
         raise LocalError(
-            "name", f"a name of more than {control.MAX_NAME_BYTES} bytes", "Choose a shorter name."
+            "name",
+            f"a name of more than {control.MAX_NAME_BYTES} bytes, or with control characters",
+            "Choose a shorter name, of letters that can be read.",
         )
     pad = control.padding(len(control.encode(control.Pair(nonce_d, name, b""))), wire.PAIR_BYTES)
     head = wire.pack_header(wire.PAIR, 0, 0, now_ns) + control.encode(control.Pair(nonce_d, name, pad))

@@ -11,6 +11,7 @@ import contextlib
 import os
 import socket
 import struct
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ SOCKET_MODE: Final = 0o660
 _CREDENTIALS: Final = struct.Struct("3i")
 _PEER_GROUPS: Final = 59  # SO_PEERGROUPS of asm-generic/socket.h; Python has no name for it
 _GROUP: Final = struct.Struct("I")
+_PACKAGE: Final = Path(__file__).resolve().parents[1]
 MAX_GROUPS: Final = 256  # as much as Python's getsockopt takes; whoever is in more is known without them
 
 
@@ -72,6 +74,7 @@ def caller_of(connection: PeerSocket) -> Caller:
 
 
 Handler = Callable[[str, dict[str, Any], Caller], Awaitable[dict[str, Any]]]
+OnBug = Callable[[str, str], None]
 
 
 class ControlServer:
@@ -80,11 +83,13 @@ class ControlServer:
     Args:
         path: of the socket; a leftover of a dead daemon is replaced (the store's lock says who is alive).
         handle: answers a verb.
+        on_bug: told of an exception that is none of ours: its type, and file and line; never its text or a value.
     """
 
-    def __init__(self, path: Path, handle: Handler) -> None:
+    def __init__(self, path: Path, handle: Handler, on_bug: OnBug) -> None:
         self._path = path
         self._handle = handle
+        self._on_bug = on_bug
         self._server: asyncio.Server | None = None
         self._calls: set[asyncio.Task[None]] = set()
 
@@ -129,7 +134,7 @@ class ControlServer:
         try:
             caller = caller_of(writer.get_extra_info("socket"))
             while line := await reader.readline():
-                writer.write(msgspec.json.encode(await self._answer(line, caller)) + b"\n")
+                writer.write(await self._answer(line, caller) + b"\n")
                 await writer.drain()
         except (ConnectionError, ValueError, asyncio.CancelledError):
             # The caller went away, sent an endless line, or the daemon stops.
@@ -138,29 +143,42 @@ class ControlServer:
             self._calls.discard(task)
             writer.close()
 
-    async def _answer(self, line: bytes, caller: Caller) -> dict[str, Any]:
+    async def _answer(self, line: bytes, caller: Caller) -> bytes:
         try:
             request = msgspec.json.decode(line, type=dict[str, Any])
             verb, args = request.get("verb"), request.get("args", {})
             if not isinstance(verb, str) or not isinstance(args, dict):
                 raise LocalError("request", "a request has a verb and args")
-            return {"ok": True, "result": await self._handle(verb, args, caller)}
+            return msgspec.json.encode({"ok": True, "result": await self._handle(verb, args, caller)})
         except msgspec.DecodeError:
             error: VestibuleError = LocalError("request", "a request is one JSON object on one line")
         except VestibuleError as known:
             error = known
-        except Exception:
-            # A bug of ours: the caller learns that, and nothing else; the daemon goes on.
-            error = LocalError("internal", "the daemon failed to answer this", "Please report it as a bug.")
-        return {
-            "ok": False,
-            "error": {
-                "code": error.code,
-                "message": error.message,
-                "hint": error.hint,
-                "exit": error.exit_code,
-            },
+        except Exception as bug:
+            # The caller learns that it is a bug, and nothing else; the daemon goes on.
+            self._on_bug(type(bug).__name__, _place(bug))
+            error = LocalError(
+                "internal",
+                "this is a bug: the daemon failed to answer",
+                "Please report it with the line `bug` that the daemon wrote; it holds no data.",
+            )
+        told = {
+            "code": error.code,
+            "message": error.message,
+            "hint": error.hint,
+            "exit": error.exit_code,
         }
+        return msgspec.json.encode({"ok": False, "error": told})
+
+
+def _place(bug: BaseException) -> str:
+    """The innermost file and line of this program that an exception came through."""
+    found = "unknown"
+    for frame, line in traceback.walk_tb(bug.__traceback__):
+        path = Path(frame.f_code.co_filename)
+        if path.is_relative_to(_PACKAGE):
+            found = f"{path.relative_to(_PACKAGE.parent)}:{line}"
+    return found
 
 
 def call(path: Path, verb: str, args: dict[str, Any], timeout_s: float = 30.0) -> dict[str, Any]:

@@ -120,6 +120,23 @@ class Database:
         await self._commit([Statement("UPDATE links SET state = 'moved' WHERE state = ?", [("live",)])])
         return live
 
+    async def end_links(self, idle_since_ms: int) -> None:
+        """End for good what a start does not read: live links that carried nothing since then.
+
+        Those that never belonged to a session go altogether, except that the highest number is not given again.
+
+        Args:
+            idle_since_ms: UTC.
+
+        Raises:
+            StoreError: as `commit`.
+        """
+        end = "UPDATE links SET state = 'ended', hello = x'', welcome = x'' WHERE state = 'live' AND fresh_ms < ?"
+        drop = (
+            "DELETE FROM links WHERE session = x'' AND fresh_ms < ? AND link < (SELECT max(link) FROM links)"
+        )
+        await self._commit([Statement(sql, [(idle_since_ms,)]) for sql in (end, drop)])
+
     async def set_meta(self, key: str, value: str) -> None:
         """Write down a fact about the store itself (origin, time of making); for `init` and `migrate`.
 

@@ -62,16 +62,18 @@ def statements(writes: Writes, secrets: Secrets) -> list[Statement]:
     Returns:
         Only statements that have rows; the head comes last.
     """
-    spent = [pairing for pairing in writes.pairings if not pairing.code]
+    expired = [pairing for pairing in writes.pairings if not pairing.code]
     found = [
         Statement(_put("devices", 7), [_device_row(device, secrets) for device in writes.devices]),
         Statement(
             _put("pairings", 5), [_pairing_row(item, secrets) for item in writes.pairings if item.code]
         ),
-        # A code that is spent and expired is worth nothing: its record goes, and the secret with it.
-        Statement(_FORGET_PAIRING, [(item.spent_by, item.expires_ms) for item in spent]),
+        # A code that is expired is worth nothing: its record goes, and the secret with it.
+        Statement(_FORGET_PAIRING, [(item.spent_by, item.expires_ms) for item in expired]),
         Statement(_put("sessions", 11), [_session_row(session) for session in writes.sessions]),
         Statement(_put("links", 18), [_link_row(link, secrets) for link in writes.links]),
+        # After the rows above, which may be among them.
+        Statement(_DROP_LINK, [(number,) for number in writes.dropped_links]),
         Statement(_put("streams", 11), [_stream_row(stream) for stream in writes.streams]),
         Statement(_put("texts", 3), [(text.commit, text.subject, text.sealed) for text in writes.texts]),
         Statement(_add("parts", 12), [_part_row(part) for part in writes.parts]),
@@ -94,6 +96,8 @@ def _add(table: str, columns: int) -> str:
 
 
 _FORGET_PAIRING = "DELETE FROM pairings WHERE spent_by = ? AND expires_ms = ?"
+# Whatever is asked: a row that says whose frames a link brought stays, `find` and proofs need it.
+_DROP_LINK = "DELETE FROM links WHERE link = ? AND session = x''"
 _GROW_TILE = """
 INSERT INTO tiles (level, n, data) VALUES (?, ?, ?)
 ON CONFLICT (level, n) DO UPDATE SET data = excluded.data

@@ -18,6 +18,7 @@ NONCE_BYTES: Final = 16
 MAX_NAME_BYTES: Final = 64  # a device's own name at pairing
 MAX_TOPIC_NAME_BYTES: Final = 32  # home and gateway names stand in MQTT topics
 _TOPIC_ALPHABET: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
+_CONTROLS: Final = frozenset(map(chr, (*range(0x20), *range(0x7F, 0xA0))))  # Unicode's category Cc
 MAX_LINKS: Final = 24  # links that HELLO may list: as many fit HELLO_BYTES, and WELCOME's answer too
 MAX_VERSIONS: Final = 8
 VERSION: Final = 1
@@ -204,7 +205,7 @@ def decode(kind: type[B], data: bytes) -> B:
 def _in_range(body: _Body) -> bool:
     match body:
         case Pair():
-            return len(body.nonce_d) == NONCE_BYTES and len(body.name.encode()) <= MAX_NAME_BYTES
+            return len(body.nonce_d) == NONCE_BYTES and is_device_name(body.name)
         case Paired():
             return (
                 len(body.nonce_d) == len(body.nonce_g) == NONCE_BYTES
@@ -246,6 +247,11 @@ def _in_range(body: _Body) -> bool:
             ) and all(_is_ranges(ranges) for _, ranges in body.refused)
         case _:
             return True
+
+
+def is_device_name(name: str) -> bool:
+    """Whether a device may call itself so: at most 64 bytes, and no control character that would move a cursor."""
+    return len(name.encode()) <= MAX_NAME_BYTES and not _CONTROLS & set(name)
 
 
 def is_topic_name(name: str) -> bool:

@@ -209,9 +209,9 @@ class Ward:
         """How many receipts have come."""
         return sum(len(one.receipts) for one in self.headsets)
 
-    async def drained(self) -> None:
+    async def drained(self, within_s: float = DRAIN_S) -> None:
         """Every headset gets its last receipts, the session is closed, and the daemon stops in order."""
-        await asyncio.gather(*(one.finish() for one in self.headsets))
+        await asyncio.gather(*(one.finish(within_s) for one in self.headsets))
         row = await self.gateway.desk.close_session(self.session, CLOSE_S)
         assert row["state"] == "closed", row
         assert await asyncio.to_thread(self.gateway.stop) == 0, self.gateway.log()[-2000:]

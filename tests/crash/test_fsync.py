@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 from crash.failing import FailingDisk, build
-from crash.headsets import Ward, open_ward, until
+from crash.headsets import DRAIN_S, Ward, open_ward, until
 from crash.judge import judge, judge_drained
-from e2e.daemon import Gateway
+from e2e.daemon import STOP_S, Gateway
 
-from gateway.errors import EXIT_OK, EXIT_TRY_LATER, Unreachable, VestibuleError
+from gateway.app.fsck import fsck_store
+from gateway.errors import EXIT_OK, EXIT_TRY_LATER, EXIT_UNREACHABLE, Unreachable, VestibuleError
+
+LONG_DRAIN_S = 180.0  # after minutes on a broken disk: a backlog goes at twice the live rate at most
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +67,9 @@ async def new_session(ward: Ward, subject: str) -> int:
             return error.exit_code
 
 
-async def failing_disk(tmp_path: Path, library: Path, cases: Iterable[tuple[str, int, bool]]) -> Counter[str]:
+async def failing_disk(
+    tmp_path: Path, library: Path, cases: Iterable[tuple[str, int, bool]], drain_s: float = DRAIN_S
+) -> Counter[str]:
     gateway = Gateway(tmp_path / "s", seal_ms=100)
     disk = FailingDisk(library, gateway, tmp_path)
     came: Counter[str] = Counter()
@@ -79,7 +84,7 @@ async def failing_disk(tmp_path: Path, library: Path, cases: Iterable[tuple[str,
             await asyncio.to_thread(gateway.start)
             before = ward.receipts
             await until(lambda: ward.receipts > before, "receipts with a sound disk")
-        await ward.drained()
+        await ward.drained(drain_s)
         judge_drained(gateway.layout, ward.onlooker, ward.headsets)
     for what, times in sorted(came.items()):
         print(f"{times:3} x {what}")
@@ -92,17 +97,45 @@ async def test_a_failing_fsync_ends_it_or_leaves_no_trace(tmp_path: Path, librar
     came = await failing_disk(tmp_path, library, [("sync", n, False) for n in numbers])
     assert any(what.startswith("sync state.db-wal") for what in came)
     assert came["sync mark: 75"]
-    # A commit or a mark whose fsync failed is never gone on from.
-    assert not [what for what in came if what.endswith("goes on") and ("wal" in what or "mark" in what)]
+    # SQLite overlooks a directory that cannot be synced, and so the start does it itself; nothing else is gone on from.
+    assert not [what for what in came if what.endswith("goes on") and not what.startswith("sync s:")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [1, 4, 5], ids=["journal", "file", "end"])
+def test_a_subjects_key_that_may_not_be_durable_is_not_used(tmp_path: Path, library: Path, n: int) -> None:
+    gateway = Gateway(tmp_path / "s")
+    disk = FailingDisk(library, gateway, tmp_path)
+    gateway.init()
+    disk.fail("sync", n, at_once=False)
+    with gateway:
+        device = gateway.add_device().device
+        disk.armed.touch()
+        with pytest.raises(VestibuleError) as refused:
+            gateway.open_session([device], ["pose"])
+        assert refused.value.exit_code in (EXIT_TRY_LATER, EXIT_UNREACHABLE)
+        assert gateway.process is not None
+        assert gateway.process.wait(STOP_S) == EXIT_TRY_LATER, gateway.log()[-2000:]
+    hit = disk.hit
+    assert hit is not None
+    assert "subjects" in hit.path or hit.path == str(gateway.layout.data_dir)
+    disk.heal()
+    with gateway:
+        session = gateway.open_session([device], ["pose"])
+        assert gateway.session_row(session)["state"] == "open"
+    assert fsck_store(gateway.layout)[1] == []
 
 
 @pytest.mark.torture
 async def test_each_failing_fsync_ends_it_or_leaves_no_trace(tmp_path: Path, library: Path) -> None:
     await failing_disk(
-        tmp_path, library, [("sync", n, sticky) for n in range(1, 61) for sticky in (False, True)]
+        tmp_path,
+        library,
+        [("sync", n, sticky) for n in range(1, 61) for sticky in (False, True)],
+        LONG_DRAIN_S,
     )
 
 
 @pytest.mark.torture
 async def test_each_write_without_room_ends_it_or_leaves_no_trace(tmp_path: Path, library: Path) -> None:
-    await failing_disk(tmp_path, library, [("write", n, False) for n in range(1, 101)])
+    await failing_disk(tmp_path, library, [("write", n, False) for n in range(1, 101)], LONG_DRAIN_S)

@@ -42,7 +42,9 @@ BYE = st.builds(frame.Bye, U64, TOTALS, st.sampled_from(sorted(frame.BYE_REASONS
 VERSIONS = st.lists(st.integers(1, 255), min_size=1, max_size=control.MAX_VERSIONS, unique=True).map(sorted)
 HELD = st.lists(ID32, max_size=control.MAX_LINKS)
 BODIES: dict[type, st.SearchStrategy[Any]] = {
-    control.Pair: st.builds(control.Pair, NONCE, short_text(64), st.binary(max_size=300)),
+    control.Pair: st.builds(
+        control.Pair, NONCE, short_text(64).filter(control.is_device_name), st.binary(max_size=300)
+    ),
     control.Paired: st.builds(control.Paired, NONCE, NONCE, ID32, TOPIC_NAME),
     control.Hello: st.builds(control.Hello, ID32, U64, NONCE, VERSIONS, HELD, st.binary(max_size=400)),
     control.Welcome: st.builds(

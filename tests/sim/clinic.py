@@ -86,6 +86,7 @@ class Gateway:
         self.task: asyncio.Task[None] | None = None
         self.failed: StoreError | None = None
         self.queue_packets = 8192
+        self.max_links = 4096
 
     async def start(self) -> None:
         d = self.durable
@@ -95,7 +96,7 @@ class Gateway:
         await disk.commit(Writes(boot=boot))
         await disk.advance(d.head_.size, d.head_.root, boot)
         disk = MemoryDisk(d, self.verdict)
-        registry = Registry(Names("sim", "sim"), self.rng.randbytes, now_ns, boot)
+        registry = Registry(Names("sim", "sim"), self.rng.randbytes, now_ns, boot, max_links=self.max_links)
         import copy
 
         live = {s.session for s in d.sessions.values() if s.state != "closed"}

@@ -30,7 +30,10 @@ from gateway.tlog import merkle
 
 OK, FAIL, FAIL_APPLIED = "ok", "fail", "fail_applied"
 Verdict = Callable[[str], str]
-"""Asked before each write with its name (`append`, `sync`, `commit`, `mark`): what shall happen to it."""
+"""Asked before each write with its name (`append`, `sync`, `commit`, `mark`): what shall happen to it.
+
+Any other word is the code of an error that leaves no trace.
+"""
 
 
 @dataclass
@@ -93,7 +96,8 @@ class MemoryDisk:
         if fate in (OK, FAIL_APPLIED):
             apply()
         if fate != OK:
-            raise StoreError("disk_io", f"{write} failed on purpose", fatal=fatal)
+            code = "disk_io" if fate in (FAIL, FAIL_APPLIED) else fate
+            raise StoreError(code, f"{write} failed on purpose", fatal=fatal)
 
     async def append(self, batch: int, parts: Sequence[tuple[bytes, bytes]]) -> list[Location]:
         places = [Location(1, self._next + at, len(part[0]), len(part[1])) for at, part in enumerate(parts)]
@@ -119,9 +123,16 @@ class MemoryDisk:
             assert (d.head_.size, d.head_.root) == (writes.head.old_size, writes.head.old_root), "head moved"
             d.head_ = Head(writes.head.size, writes.head.root)
         d.devices.update({row.device: row for row in writes.devices})
-        d.pairings.update({row.code: row for row in writes.pairings})
+        d.pairings.update({row.code: row for row in writes.pairings if row.code})
+        for gone in [row for row in writes.pairings if not row.code]:
+            same = (gone.spent_by, gone.expires_ms)
+            d.pairings = {k: row for k, row in d.pairings.items() if (row.spent_by, row.expires_ms) != same}
         d.sessions.update({row.session: row for row in writes.sessions})
         d.links.update({row.link: row for row in writes.links})
+        for number in writes.dropped_links:
+            assert number < max(d.links), "the highest number would be given again"
+            gone = d.links.pop(number, None)
+            assert gone is None or not gone.session, "a row that says whose frames a link brought"
         d.streams.update({row.key: row for row in writes.streams})
         d.texts.update({row.commit: row for row in writes.texts})
         for row in writes.parts:

@@ -143,6 +143,27 @@ def test_monsters_are_problems_too(value: str) -> None:
 )
 def test_keys_that_do_not_go_together(table: str, key: str) -> None:
     assert [p.key for p in check(GOOD + table)] == [key]
+    other = GOOD.replace('"rig-1"', '"No Name"') + "[log]\nlevel = 'loud'\n"
+    assert [p.key for p in check(other + table)] == ["gateway.name", "log.level", key], (
+        "with faults elsewhere"
+    )
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "[mqtt]\nenabled = 1",
+        '[mqtt]\nenabled = true\nhots = "broker"',
+        "[mqqt]\nenabled = true\n[mqtt]\nenabled = true",
+        "[[mqtt]]\nenabled = true",
+        '[mqtt]\nusername = "u"\npassword_file = 3',
+        '[mqtt]\nenabled = true\nhost = "broker"\ntls = 0\nusername = "u"\npassword_file = "p"',
+        "[limits]\nfree_disk_floor_bytes = 1",
+        "[limits]\nurgent_disk_flor_bytes = 1\nfree_disk_floor_bytes = 16777216",
+    ],
+)
+def test_nothing_is_concluded_from_a_key_that_is_wrong_by_itself(table: str) -> None:
+    assert len(check(GOOD + table)) == 1
 
 
 @pytest.mark.parametrize(
@@ -156,7 +177,22 @@ def test_keys_that_do_not_go_together(table: str, key: str) -> None:
     ],
 )
 def test_bad_actors_are_refused(actors: str) -> None:
-    assert [p.key for p in check(f"{GOOD}[access]\nactors = {actors}\n")] == ["access.actors"]
+    (problem,) = check(f"{GOOD}[access]\nactors = {actors}\n")
+    assert problem.key.startswith("access.actors")
+    assert (problem.line, problem.column) == (6, 1)
+
+
+def test_every_fault_of_the_actors_is_told_at_its_line() -> None:
+    text = '"root" = ["prove", "all", "any"]\n"uid:1" = ["view"]\n"uid:2" = "view"\n"gid:03" = []\n'
+    problems = check(f"{GOOD}[access.actors]\n{text}")
+    assert [(p.line, p.key) for p in problems] == [
+        (6, "access.actors.root"),
+        (6, "access.actors.root"),
+        (6, "access.actors.root"),
+        (8, "access.actors.uid:2"),
+        (9, "access.actors.gid:03"),
+    ]
+    assert ["all" in p.message for p in problems[:3]] == [False, True, False]
 
 
 def test_actors_may_be_a_table_of_their_own(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ async def seen(path: Path, **options: Any) -> Caller:
         callers.append(caller)
         return {}
 
-    server = ControlServer(path, handle)
+    server = ControlServer(path, handle, lambda error, at: None)
     await server.start()
     try:
         child = await asyncio.create_subprocess_exec(sys.executable, "-c", ASK, str(path), **options)

@@ -147,22 +147,61 @@ def test_all_streams_are_told_in_turn_and_no_packet_is_too_large(transport: str)
     )
 
 
-def test_an_mqtt_payload_carries_many_frames() -> None:
+def test_an_mqtt_payload_carries_long_frames() -> None:
     rig = started(transport="mqtt")
-    for _ in range(16 * 10):
+    for _ in range(16 * 20):
         for stream in range(3):
             rig.capture(stream, kinds.POSE)
-    assert any(len(data.frames) > 10 for data in bodies(rig))
+    rig.run(S)
+    assert any(sum(sample_count(frame) for frame in data.frames) > 160 for data in bodies(rig))
     assert max(len(packet) for packet in rig.sent_of(wire.DATA)) <= wire.MAX_MQTT_BYTES
+    sums = {stream: sum(n for _, n in spans) for stream, spans in rig.far.samples().items()}
+    assert sums == dict.fromkeys(range(3), 320)
+
+
+@pytest.mark.parametrize("transport", ["udp", "mqtt"])
+def test_a_packet_has_one_frame_of_a_stream(transport: str) -> None:
+    """Of kinds whose full frames leave room in a packet, and of those with one sample a frame."""
+    rig = started(transport=transport)
+    each = (7, 5, 1, 1)
+
+    def feed(rig: Rig) -> None:
+        rig.capture(0, kinds.BUTTON, each[0])
+        rig.capture(1, kinds.HAPTIC, each[1])
+        rig.capture(2, kinds.MARKER, 1, marker("x"))
+        rig.capture(3, kinds.PCM, 1, pcm(200))
+
+    rig.run(3 * S, feed, 20 * MS)
+    rig.run(S)
+    for data in bodies(rig):
+        streams = [frame.stream for frame in data.frames]
+        assert len(set(streams)) == len(streams)
+    assert max(len(packet) for packet in rig.sent_of(wire.DATA)) <= rig.device.config.packet_bytes
+    for stream, samples in enumerate(each):
+        spans = rig.far.samples()[stream]
+        assert [first for first, _ in spans] == [sum(n for _, n in spans[:at]) for at in range(len(spans))]
+        assert sum(n for _, n in spans) == 150 * samples
+
+
+def test_a_frame_grows_by_what_follows_it() -> None:
+    gather = Gather(config(transport="mqtt"))
+    gather.enter(b"s" * 16)
+    size = kinds.KINDS[kinds.POSE].sample_bytes
+    samples = [number.to_bytes(8, "little") + bytes(size - 8) for number in range(37)]
+    for sample in samples:
+        assert gather.add(0, kinds.POSE, sample, 1, 0) == []
+    (frames,) = gather.flush()
+    (frame,) = frames
+    assert (frame.first_sample, frame.samples) == (0, b"".join(samples))
 
 
 def test_many_small_frames_in_one_payload() -> None:
     rig = started(transport="mqtt")
-    for _ in range(150):
-        rig.capture(0, kinds.MARKER, 1, marker("x"))
+    for _ in range(3):
+        for stream in range(MAX_TOTALS):
+            rig.capture(stream, kinds.MARKER, 1, marker("x"))
     rig.run(S)
-    assert max(len(data.frames) for data in bodies(rig)) == 64
-    assert sum(len(data.frames) for data in bodies(rig)) == 150
+    assert [len(data.frames) for data in bodies(rig)] == [64] * 3
 
 
 @pytest.mark.parametrize("kind", [kinds.POSE, kinds.GAZE, kinds.HAPTIC, kinds.HAND, kinds.FACE_UNIFIED])

@@ -10,7 +10,7 @@ from device_side import KEY, MS, SESSION, OtherSide, Rig, S, config
 
 from gateway.device.config import DeviceConfig
 from gateway.device.events import Changed, Pause, Persist, Received, Resume, Send, Start, Stop, Tick
-from gateway.device.pairing import open_paired, pair_packet, plain_code
+from gateway.device.pairing import Paired, open_paired, pair_packet, plain_code
 from gateway.errors import LocalError, SignatureError, WireError
 from gateway.keys.link import device_key, handshake_key, pairing_key, tag, tag_matches
 from gateway.wire import control, kinds
@@ -266,7 +266,7 @@ def test_pairing_gives_both_ends_one_key() -> None:
         control.Paired(nonce_d, nonce_g, 9, "clinic")
     )
     paired = open_paired(CODE.lower(), head + tag(k_pair, head), nonce_d)
-    assert paired == (9, device_key(CODE.encode(), nonce_d, nonce_g), "clinic")
+    assert paired == Paired(9, device_key(CODE.encode(), nonce_d, nonce_g), "clinic")
     with pytest.raises(SignatureError):
         open_paired("B" + CODE[1:], head + tag(k_pair, head), nonce_d)
     with pytest.raises(WireError) as raised:
@@ -286,6 +286,8 @@ def test_codes_may_be_typed_for_reading() -> None:
             plain_code(bad)
     with pytest.raises(LocalError):
         pair_packet(CODE, bytes(16), "x" * 65, 0)
+    with pytest.raises(LocalError):
+        pair_packet(CODE, bytes(16), "a\x1b[2J", 0)
 
 
 @pytest.mark.parametrize(

@@ -178,9 +178,9 @@ def test_a_reset_of_a_draining_link_leaves_the_current_one() -> None:
 def test_commands_are_told_once_and_answered_each_time() -> None:
     rig = started(commands=frozenset({"haptic"}))
     far = rig.far.links[101]
-    haptic = rig.far.command(far, "haptic", 1, 0.5, "left", seq=BOOT + 500)
+    haptic = rig.far.command(far, "haptic", 1, 0.5, 20, 180.0, seq=BOOT + 500)
     effects = rig.give(haptic)
-    assert Commanded("haptic", (1, 0.5, "left"), BOOT + 500, 101) in effects
+    assert Commanded("haptic", (1, 0.5, 20, 180.0), BOOT + 500, 101) in effects
     assert far.answers == [(BOOT + 500, "done")]
     rig.run(150 * MS)
     told = len(rig.of(Commanded))

@@ -38,6 +38,7 @@ class Case:
         self.checkpoint = sign_checkpoint(self.head, self.keys.origin, self.keys.log)
         self.vkey = VerifierKey.of(self.keys.origin, self.keys.log.public).encode()
         self.rows: list[PartRow] = list(self.snapshot.iter_parts())
+        self.document = encode_evidence(self.frame(self.rows[0], 0)) if self.rows[0].frames else b""
 
     def subject_key(self, session: bytes) -> bytes:
         subjects = Subjects(self.facts.layout.subjects, self.keys.master)
@@ -151,7 +152,11 @@ LINKS = {
 }
 
 
-def test_every_bit_of_every_field_counts(case: Case) -> None:
+# 11 has no factor in common with the bits of a byte or of a base64 digit: each place in one comes up.
+@pytest.mark.parametrize(
+    "step", [11, pytest.param(1, marks=[pytest.mark.slow, pytest.mark.torture])], ids=["sampled", "each"]
+)
+def test_every_bit_of_every_field_counts(case: Case, step: int) -> None:
     document = case.frame(case.rows[1], 2)
     checked = 0
     for name, value in document.items():
@@ -162,7 +167,7 @@ def test_every_bit_of_every_field_counts(case: Case) -> None:
         elif isinstance(value, list):
             code = {"frame_path": "frame_path", "header_path": "header_path"}[name]
             for index, item in enumerate(value):
-                for bit in range(256):
+                for bit in range(index % step, 256, step):
                     changed = [*value]
                     changed[index] = flipped(item, bit)
                     assert broken(encode_evidence(document | {name: changed}), case.vkey) == code
@@ -171,19 +176,19 @@ def test_every_bit_of_every_field_counts(case: Case) -> None:
                 assert broken(encode_evidence(document | {name: changed}), case.vkey) == code
         elif name in ("format", "tlog_proof"):
             raw = value.encode()
-            for bit in range(len(raw) * 8):
+            for bit in range(0, len(raw) * 8, step):
                 data = bytearray(raw)
                 data[bit // 8] ^= 1 << bit % 8
                 text = data.decode("utf-8", "replace")
                 assert broken(encode_evidence(document | {name: text}), case.vkey) in LINKS[name], text
                 checked += 1
         else:
-            for bit in range(len(b64decode(value)) * 8):
+            for bit in range(0, len(b64decode(value)) * 8, step):
                 assert (
                     broken(encode_evidence(document | {name: flipped(value, bit)}), case.vkey) in LINKS[name]
                 )
                 checked += 1
-    assert checked > 5000
+    assert checked > 5000 // step
 
 
 def flipped(text: str, bit: int) -> str:
@@ -195,7 +200,7 @@ def flipped(text: str, bit: int) -> str:
 @given(data=st.data())
 @settings(max_examples=300)
 def test_every_bit_of_the_file_counts(case: Case, data: st.DataObject) -> None:
-    document = bytearray(encode_evidence(case.frame(case.rows[0], 0)))
+    document = bytearray(case.document)
     bit = data.draw(st.integers(0, len(document) * 8 - 1))
     document[bit // 8] ^= 1 << bit % 8
     assert broken(bytes(document), case.vkey)

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from gateway.app.export import LogReader, export_log
+from gateway.core.records import Device
+from gateway.core.sessions import Opening
 from gateway.errors import Divergence, LocalError, StoreRefused
+from gateway.ids import DeviceId
 from gateway.store.db import Database
 from gateway.store.keyfiles import load_keys
 from gateway.store.layout import Layout
@@ -20,16 +23,28 @@ from gateway.tlog import merkle
 from gateway.tlog.checkpoint import open_checkpoint
 from gateway.tlog.note import VerifierKey
 from gateway.tlog.tiles import decode_bundle, inclusion_from_tiles, width_at
+from gateway.wire import kinds
 from tests.kills import killed_at_each_step
-from tests.stores import Facts, Gateway, copy_store, make_store, open_gateway
+from tests.stores import ACTOR, START_MS, Facts, Gateway, copy_store, make_store, open_gateway
 
 SESSIONS = 270
 """Enough entries for a full tile and one above it."""
 
 
+def open_many(gateway: Gateway, count: int) -> None:
+    """An entry each, all of one subject: a key for each would be a transaction on the disk for each."""
+    subject = gateway.subject("P-of-many")
+    for _ in range(count):
+        number = DeviceId(gateway.registry.next_device)
+        gateway.registry.add_device(
+            Device(number, f"headset {number}", gateway.random(32), "active", START_MS)
+        )
+        asked = Opening((number,), subject, "P-of-many", "care", (kinds.POSE,), ACTOR)
+        gateway.sessions.open(asked, gateway.now_ns, gateway.now_ms)
+
+
 def many(gateway: Gateway, batch: int) -> None:
-    for number in range(SESSIONS):
-        gateway.open_session(f"B{batch}-{number}")
+    open_many(gateway, SESSIONS)
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +111,7 @@ async def test_an_export_grows_with_the_log(tmp_path: Path) -> None:
     sizes = [(await asyncio.to_thread(export_log, facts.layout, out)).size]
     for _ in range(3):
         gateway = await open_gateway(facts.layout, facts, seed=f"again {len(sizes)}")
-        for number in range(100):
-            gateway.open_session(f"S{len(sizes)}-{number}")
+        open_many(gateway, 100)
         await gateway.cycle()
         await gateway.store.close()
         sizes.append((await asyncio.to_thread(export_log, facts.layout, out)).size)

@@ -16,7 +16,7 @@ from gateway.app.adopt import adopt_store
 from gateway.app.migrate import migrate_store
 from gateway.app.startup import open_store
 from gateway.app.verify import verify_store
-from gateway.errors import Damage, StoreError, StoreRefused
+from gateway.errors import ConfigError, Damage, StoreError, StoreRefused
 from gateway.store import schema
 from gateway.store.layout import FORMAT, Layout
 from gateway.store.lock import StoreLock
@@ -158,6 +158,18 @@ def test_what_stood_in_the_write_ahead_log_is_taken_along(tmp_path: Path) -> Non
     assert not (layout.data_dir / "state.db-wal").exists()
     with Snapshot(layout.database) as snapshot:
         assert snapshot.meta("in_the_log") == "1"
+
+
+def test_a_refusal_leaves_no_copy_behind(tmp_path: Path) -> None:
+    layout = fixture_store(0, tmp_path / "data")
+    before = {path.name for path in layout.data_dir.iterdir()}
+    layout.key("log").chmod(0o644)
+    with pytest.raises(ConfigError) as refused:
+        migrate_store(layout)
+    assert refused.value.code == "file_mode"
+    assert {path.name for path in layout.data_dir.iterdir()} == before
+    layout.key("log").chmod(0o600)
+    assert migrate_store(layout).after == FORMAT
 
 
 @pytest.mark.slow

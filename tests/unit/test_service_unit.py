@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from paths import ROOT
 
+from gateway.errors import EXIT_REFUSED, EXIT_VERIFY
+
 UNIT = ROOT / "systemd" / "vestibule.service"
 LIMIT = 1.5
 
@@ -44,9 +46,9 @@ def test_the_unit_is_valid(tmp_path: Path) -> None:
     assert [line for line in done.stderr.splitlines() if copy.name in line] == []
 
 
-def test_a_refused_store_is_not_tried_again() -> None:
+def test_a_refused_or_damaged_store_is_not_tried_again() -> None:
     lines = UNIT.read_text(encoding="utf-8").splitlines()
-    assert "RestartPreventExitStatus=78" in lines
+    assert f"RestartPreventExitStatus={EXIT_VERIFY} {EXIT_REFUSED}" in lines
     assert "Type=notify" in lines
     assert not [line for line in lines if re.match(r"^[A-Za-z]+=.*\s#", line)], (
         "systemd has no comments at line ends"

@@ -6,7 +6,7 @@ import ast
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -16,16 +16,20 @@ from paths import ROOT
 
 from gateway.app.fsck import REPAIRS, SET_BYTE, fsck_store
 from gateway.app.release import open_part
+from gateway.app.startup import open_store
 from gateway.app.verify import verify_store
-from gateway.core.records import PartRow
-from gateway.errors import ConfigError, Damage, StoreRefused
+from gateway.core.records import Pairing, PartRow, Writes
+from gateway.errors import EXIT_VERIFY, ConfigError, Damage, StoreRefused, VestibuleError
+from gateway.store.db import Database
 from gateway.store.keyfiles import load_keys
 from gateway.store.layout import Layout
-from gateway.store.mark import SLOT_OFFSETS
+from gateway.store.load import LoadedState, load_state
+from gateway.store.mark import SLOT_OFFSETS, Mark
 from gateway.store.snapshot import Snapshot
 from gateway.store.subjects import Subjects
 from gateway.store.vault import RECORD_BYTES, Vault
 from gateway.tlog.checkpoint import origin_hash
+from gateway.tlog.merkle import EMPTY_ROOT
 from tests.stores import Facts, Gateway, copy_store, make_store, open_gateway, pose
 
 
@@ -158,6 +162,29 @@ def test_a_copied_store_and_one_without_a_mark_are_notes(facts: Facts) -> None:
     assert any("adopt" in note for note in report.notes)
     facts.layout.mark.unlink()
     assert any("no mark" in note for note in verify_store(facts.layout).notes)
+
+
+async def test_fsck_says_where_a_start_will_refuse(facts: Facts) -> None:
+    def refused() -> str:
+        (said,) = [note for note in fsck_store(facts.layout)[0].notes if "`vestibule run` refuses" in note]
+        return said
+
+    async def code() -> str:
+        with pytest.raises(ConfigError | StoreRefused) as error:
+            await open_store(facts.layout)
+        return error.value.code
+
+    assert "one log does not become two" in refused()
+    assert await code() == "moved"
+    facts.layout.mark.unlink()
+    assert "without its mark nothing tells whether it is the newest copy" in refused()
+    assert await code() == "mark_missing"
+    mark = Mark.create(facts.layout.mark, 0, EMPTY_ROOT, 1)
+    mark.close()
+    assert not [note for note in fsck_store(facts.layout)[0].notes if "refuses" in note]
+    facts.layout.key("log").unlink()
+    assert "keys" in refused()
+    assert await code() == "file_missing"
 
 
 def test_no_store_is_refused(tmp_path: Path) -> None:
@@ -409,6 +436,91 @@ def test_fsck_lists_every_fault(facts: Facts) -> None:
     assert {"header_hash", "batch_row", "entry_missing"} <= set(codes)
     places = {(repair.fault.where.get("batch"), repair.fault.where.get("part")) for repair in repairs}
     assert {(row.batch, row.part) for row in (rows[0], rows[2], rows[4])} <= places
+
+
+# 0xc1 is the one byte that begins nothing in MessagePack.
+UNREADABLE = [
+    ("devices", "key", lambda value: value[:-1] + bytes((value[-1] ^ 1,)), {"device"}),
+    ("devices", "next_key", lambda value: b"short", {"device"}),
+    ("pairings", "secret", lambda value: value[:-1] + bytes((value[-1] ^ 1,)), {"id"}),
+    ("sessions", "devices", lambda value: b"\xc1", {"session"}),
+    ("sessions", "kinds", lambda value: b"\xc1", {"session"}),
+    ("links", "key", lambda value: value[:-1] + bytes((value[-1] ^ 1,)), {"link"}),
+    ("links", "done", lambda value: b"\xc1", {"link"}),
+    ("links", "bye", lambda value: b"\xc1", {"link"}),
+    ("streams", "refused", lambda value: b"\xc1", {"session", "device", "run", "stream"}),
+    ("streams", "accounted", lambda value: b"\xc1", {"session", "device", "run", "stream"}),
+]
+OPENED_WITH_KEYS = {"key", "next_key", "secret"}
+
+
+async def with_pairing(layout: Layout) -> None:
+    db = await Database.open(layout.database, load_keys(layout).store_key)
+    await db.commit(Writes(pairings=[Pairing(code="123456", expires_ms=1, spent_by=b"", name="headset")]))
+    await db.close()
+
+
+async def start_reads(layout: Layout) -> LoadedState:
+    db = await Database.open(layout.database, load_keys(layout).store_key)
+    try:
+        return await load_state(db)
+    finally:
+        await db.close()
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "change", "names"), UNREADABLE, ids=[f"{row[0]}.{row[1]}" for row in UNREADABLE]
+)
+def test_a_row_that_a_start_cannot_read_is_named(
+    facts: Facts, table: str, column: str, change: Callable[[bytes], bytes], names: set[str]
+) -> None:
+    asyncio.run(with_pairing(facts.layout))
+    assert len(asyncio.run(start_reads(facts.layout)).pairings) == 1
+    assert fsck_store(facts.layout)[1] == []
+    # The newest row of a table that begins with the session belongs to one that is open, or the start passes it over.
+    where = "session IN (SELECT session FROM sessions WHERE state <> 'closed')"
+    where = where if table in ("sessions", "streams") else "1"
+    with closing(sqlite3.connect(facts.layout.database)) as db:
+        key = ", ".join(row[1] for row in db.execute(f"PRAGMA table_info({table})") if row[5])
+        *wanted, value = db.execute(f"SELECT {key}, {column} FROM {table} WHERE {where}").fetchone()
+    row = " AND ".join(f"{name} = ?" for name in key.split(", "))
+    sql(facts.layout, f"UPDATE {table} SET {column} = ? WHERE {row}", change(value), *wanted)
+    with pytest.raises(VestibuleError) as refused:
+        asyncio.run(start_reads(facts.layout))
+    assert refused.value.exit_code == EXIT_VERIFY
+    assert "fsck" in refused.value.hint
+    damage = found(facts.layout)
+    assert damage.code == "row"
+    assert (damage.where.pop("table"), damage.where.keys()) == (table, names)
+    if column not in OPENED_WITH_KEYS:
+        assert found(facts.layout, keys=False).code == "row"
+    report, repairs = fsck_store(facts.layout)
+    assert repairs[0].fault.where["table"] == table
+    assert [repair.fault.code for repair in repairs].count("row") == 1
+    assert report.parts == facts.parts, "the check went on behind the row"
+
+
+def test_values_that_nobody_wrote_are_named(facts: Facts) -> None:
+    sql(facts.layout, "UPDATE devices SET name = CAST(x'ff' AS TEXT) WHERE device = 1")
+    sql(facts.layout, "UPDATE devices SET device = 1 << 40 WHERE device = 2")
+    with closing(sqlite3.connect(facts.layout.database)) as db:
+        key = db.execute("SELECT session, device, run, stream FROM streams").fetchone()
+    place = "session = ? AND device = ? AND run = ? AND stream = ?"
+    sql(facts.layout, f"UPDATE streams SET accounted = x'9101' WHERE {place}", *key)
+    _, repairs = fsck_store(facts.layout)
+    rows = [repair.fault.where for repair in repairs if repair.fault.code == "row"]
+    session, device, run, stream = key
+    assert rows == [
+        {"table": "devices", "device": 1},
+        {"table": "devices", "device": 1 << 40},
+        {
+            "table": "streams",
+            "session": session.hex(),
+            "device": device,
+            "run": f"{run % (1 << 64):016x}",
+            "stream": stream,
+        },
+    ]
 
 
 def test_every_code_has_its_repair() -> None:

@@ -185,6 +185,7 @@ def bodies(every: dict[str, Json], keys: Json) -> Iterator[Json]:
             [
                 ("short nonce", "numbers", "a nonce of 15 bytes", lambda _: pair([nonce[:15], "x"])),
                 ("long name", "numbers", "a name of 65 bytes", lambda _: pair([nonce, "n" * 65])),
+                ("control character", "numbers", "U+001B in a name", lambda _: pair([nonce, "a\x1b[2J"])),
                 (
                     "name not UTF-8",
                     "malformed",

@@ -43,7 +43,7 @@ def prove(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Write the proof that a sample was recorded, when, and that nothing of it was changed since.
+    """Write the proof that a sample was recorded, and that nothing of it was changed since.
 
     SESSION may be shortened; STREAM and SAMPLE are numbers. The proof shows the frame that holds the sample, so the
     daemon decides whether you may have it, and writes down that you asked. The proof of a whole batch shows no data,

@@ -148,12 +148,7 @@ def _problems(path: Path) -> tuple[list[Problem], list[Problem], list[str]]:
     """The faults of a file, its warnings where it has none, and its lines to show them in."""
     from gateway.app import config
 
-    try:
-        config.load(path)
-    except ConfigError as error:
-        if error.code != "config_invalid":
-            raise
-    text = path.read_text(encoding="utf-8")
+    text = config.read(path, "Give the FILE that is to be checked, or let `vestibule init` write one.")
     problems = config.check(text, str(path))
     return problems, [] if problems else config.warnings(text, str(path)), text.split("\n")
 
@@ -166,7 +161,7 @@ def _problems(path: Path) -> tuple[list[Problem], list[Problem], list[str]]:
 def run(state: State, config: Path | None) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; then it seals, commits and tells what it has accepted, and ends.
 
-    Exit code 75 means: start it again, it will read again what is on disk. 78 means: a person must look.
+    Exit code 75 means: start it again, it will read again what is on disk. 65 and 78 mean: a person must look.
 
     \b
     Example: vestibule --data-dir /srv/rig-1 run

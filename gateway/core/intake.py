@@ -203,7 +203,9 @@ class Intake:
         kept = [number for number in hello.links if registry.keeps(number, device.device)]
         number, nonce_g = 0, b""
         if not refused:
-            for link in registry.half_open(device.device)[: -(handshake.MAX_HALF_OPEN - 1)]:
+            # A link that the HELLO names is one that the device uses, although nothing of it has come yet.
+            unused = [link for link in registry.half_open(device.device) if link.number not in hello.links]
+            for link in unused[: -(handshake.MAX_HALF_OPEN - 1)]:
                 registry.end(link, "ended")
             number, nonce_g = registry.take_link_number(), registry.random(control.NONCE_BYTES)
             record = handshake.new_link(number, hello, seq, key, nonce_g, session, arrival, self._now_ms)
@@ -273,7 +275,7 @@ class Intake:
             return self._reset(link, header, arrival)
         self.accepted += 1
         if link.clock.is_new:
-            link.clock.restore(record.clock_ns, self.registry.utc_offset_ns)
+            link.clock.restore(record.clock_ns, self.registry.utc_offset_ns, record.fresh_ms)
         link.heard(header, source, arrival.arrived_ns)
         record.fresh_ms = self._now_ms
         self.registry.touched[link.number] = link

@@ -142,7 +142,7 @@ class StreamRecord:
         refused: samples refused, by reason.
         accounted: sample numbers that are settled.
         closed_below: numbers below it were closed at least in part; a frame that touches them is late.
-        last_ns: device time of the newest stored sample, for observations.
+        last_ns: device time of the sample with the highest number, for observations; 0 where unknown.
     """
 
     session: SessionId

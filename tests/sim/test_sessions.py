@@ -784,3 +784,29 @@ def test_receipts_reach_a_device_after_a_restart_at_the_first_resend() -> None:
         judge_all(gateway)
 
     simulate(main())
+
+
+def test_links_that_a_device_names_are_not_half_open() -> None:
+    """A HELLO that names a link says that packets for it are held: it is kept although nothing of it has come."""
+
+    async def main() -> None:
+        rng = random.Random(1)
+        gateway, network = Watched(rng), Network(rng)
+        await gateway.start()
+        key = await gateway.add_device(1)
+        await gateway.open(1)
+        rig = make_rig(gateway, network, 1, key)
+        gateway.lose_up = kind_is(wire.DATA, wire.SYNC, wire.BYE)
+        rig.start()
+        await asyncio.sleep(1)
+        for _ in range(3):
+            rig.perform(rig.device.step(ev.Pause("pause"), now_ns()))
+            await asyncio.sleep(0.3)
+            rig.perform(rig.device.step(ev.Resume(), now_ns()))
+            await asyncio.sleep(1)
+        gateway.lose_up = lambda packet: False
+        await drained(gateway, [rig])
+        judge_all(gateway, [rig])
+        assert not rig.device.lost
+
+    simulate(main())

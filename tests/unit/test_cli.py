@@ -81,6 +81,11 @@ def test_every_verb_explains_itself_with_an_example(words: tuple[str, ...]) -> N
     assert words == () or f"vestibule {words[0]}" in shown.stdout or "Example: vestibule" in shown.stdout
 
 
+def test_the_help_promises_what_a_proof_proves() -> None:
+    said = " ".join(vestibule("prove", "--help").stdout.split())
+    assert "Write the proof that a sample was recorded, and that nothing of it was changed since." in said
+
+
 def test_the_overview_lists_every_verb_and_loads_none() -> None:
     code = (
         "import sys; from gateway.app.cli.main import root\n"
@@ -280,7 +285,10 @@ def test_check_of_what_is_no_configuration(tmp_path: Path, content: bytes | None
     file = tmp_path / "v.toml"
     if content is not None:
         file.write_bytes(content)
-    assert vestibule("check", file).exit_code == EXIT_REFUSED
+    done = vestibule("check", file)
+    assert done.exit_code == EXIT_REFUSED
+    assert "--config" not in done.stderr, "which is an option of `run`"
+    assert ("next:  Give the FILE" in done.stderr) == (content != b"not toml")
 
 
 def test_run_refuses_a_broken_configuration(store: Path) -> None:

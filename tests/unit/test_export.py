@@ -33,13 +33,14 @@ SESSIONS = 270
 
 def open_many(gateway: Gateway, count: int) -> None:
     """An entry each, all of one subject: a key for each would be a transaction on the disk for each."""
-    subject = gateway.subject("P-of-many")
+    pseudonym = f"P-{gateway.ledger.size}"
+    subject = gateway.subject(pseudonym)
     for _ in range(count):
         number = DeviceId(gateway.registry.next_device)
         gateway.registry.add_device(
             Device(number, f"headset {number}", gateway.random(32), "active", START_MS)
         )
-        asked = Opening((number,), subject, "P-of-many", "care", (kinds.POSE,), ACTOR)
+        asked = Opening((number,), subject, pseudonym, "care", (kinds.POSE,), ACTOR)
         gateway.sessions.open(asked, gateway.now_ns, gateway.now_ms)
 
 

@@ -162,11 +162,11 @@ def test_what_stood_in_the_write_ahead_log_is_taken_along(tmp_path: Path) -> Non
 
 def test_a_refusal_leaves_no_copy_behind(tmp_path: Path) -> None:
     layout = fixture_store(0, tmp_path / "data")
-    before = {path.name for path in layout.data_dir.iterdir()}
+    before = {"lock", *(path.name for path in layout.data_dir.iterdir())}
     layout.key("log").chmod(0o644)
     with pytest.raises(ConfigError) as refused:
         migrate_store(layout)
-    assert refused.value.code == "file_mode"
+    assert refused.value.code == "file_permissions"
     assert {path.name for path in layout.data_dir.iterdir()} == before
     layout.key("log").chmod(0o600)
     assert migrate_store(layout).after == FORMAT

@@ -247,6 +247,39 @@ async def test_a_spent_pairing_is_forgotten(db: Database) -> None:
     assert (await load_state(db)).pairings == [other]
 
 
+async def test_an_expired_pairing_is_forgotten_unspent_too(db: Database) -> None:
+    await db.commit(Writes(pairings=[Pairing(CODE, 600_000), Pairing("Z" * 26, 600_001)]))
+    await db.commit(Writes(pairings=[Pairing("", 600_000)]))
+    assert (await load_state(db)).pairings == [Pairing("Z" * 26, 600_001)]
+
+
+async def test_a_link_is_dropped_only_if_nothing_was_filed_under_it(db: Database) -> None:
+    waiting = [replace(link(number), session=SessionId(b"")) for number in (4, 5)]
+    await db.commit(Writes(links=[link(1), *waiting]))
+    new = replace(link(6), session=SessionId(b""))
+    await db.commit(Writes(links=[new, waiting[0]], dropped_links=[LinkId(n) for n in (1, 4, 6, 9)]))
+    assert (await load_state(db)).links == [link(1), waiting[1]]
+
+
+async def test_links_that_a_start_does_not_read_are_ended_for_good(db: Database) -> None:
+    at_ms = link(1).fresh_ms
+    waiting = [replace(link(n), session=SessionId(b""), fresh_ms=at_ms - 1) for n in (2, 3, 5)]
+    revoked = replace(link(4, "revoked"), fresh_ms=at_ms - 1)
+    idle = replace(link(6), fresh_ms=at_ms - 1)
+    await db.commit(Writes(links=[link(1), *waiting, revoked, idle]))
+    await db.end_links(at_ms)
+    ended = replace(idle, state="ended", hello=b"", welcome=b"")
+    assert (await load_state(db)).links == [link(1), revoked, ended]
+    await db.commit(Writes(dropped_links=[LinkId(6)]))
+    assert (await load_state(db)).next_link == 7
+    last = replace(waiting[0], link=LinkId(7))
+    await db.commit(Writes(links=[last]))
+    await db.end_links(at_ms)
+    state = await load_state(db, at_ms)
+    assert state.links == [link(1)]
+    assert state.next_link == 8, "a number is never given twice"
+
+
 def conflicts() -> Iterator[tuple[str, Writes, type[Exception], str]]:
     new = Writes(sessions=[session(9)], links=[link(9)], boot=8)
     yield "entry", replace(new, entries=[(1, b"one"), (0, b"again")]), StoreError, "conflict"

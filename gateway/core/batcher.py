@@ -58,8 +58,6 @@ class Batcher:
         self._bytes = 0
         self._due_ns: int | None = None
         self._opened_ms = 0
-        self.ends = False
-        """Whether a session's last part waits: nothing may say that it is closed before that part is durable."""
 
     @property
     def wake_at(self) -> int | None:
@@ -109,7 +107,6 @@ class Batcher:
             gathered.totals[stream.key] = stream
         self._begin(now_ns, now_ms)
         self._due_ns = now_ns
-        self.ends = True
 
     def expect(self, now_ns: int, now_ms: int) -> None:
         """A cycle is due after the interval even without frames: somebody waits for a receipt."""
@@ -141,7 +138,7 @@ class Batcher:
             The batch, or None when there is nothing to tell.
         """
         gathered, self._sessions = self._sessions, {}
-        self._bytes, self._due_ns, self.ends = 0, None, False
+        self._bytes, self._due_ns = 0, None
         withdrawn: Counter[str] = Counter()
         for session_id, work in gathered.items():
             denied = _denied(session_of(session_id), work.strands, permit, now_ns)

@@ -74,8 +74,8 @@ class Intake:
         self._hellos = Buckets(HELLOS_S, 4 * HELLOS_S)
         self.refused: Counter[str] = Counter()
         self.accepted = 0
-        """Fresh packets of known links that were not refused whole. What was sent on links = these + refused + copies + shed
-        + what the kernel dropped; HELLO and PAIR that are answered stand in `welcomed` and among the devices."""
+        """Fresh packets of known links that were not refused whole. What was sent on links = these + refused + copies
+        + shed + what the kernel dropped; HELLO and PAIR that are answered show in `welcomed` and among the devices."""
         self.admitted: list[AdmittedPacket] = []
         self.tickets: list[object] = []
         self.owed = False

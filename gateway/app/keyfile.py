@@ -74,7 +74,13 @@ def parse(data: bytes) -> DeviceKey:
 
 def of_reply(reply: dict[str, Any]) -> DeviceKey:
     """The key that `device.add` or `device.rotate` of the control socket answered."""
-    return DeviceKey(reply["device"], reply["key"], reply["home"], str(reply.get("name", "")))
+    return DeviceKey(
+        reply["device"],
+        reply["key"],
+        reply["home"],
+        str(reply.get("name", "")),
+        reply.get("hello_seq", NEVER),
+    )
 
 
 def text(key: DeviceKey) -> bytes:

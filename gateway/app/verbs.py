@@ -136,7 +136,7 @@ class Verbs:
             },
             **status.sums(house),
             "devices": status.devices(house),
-            "sessions": [self._session_row(session) for session in house.registry.sessions.values()],
+            "sessions": await self._session_rows(),
             "udp": f"{self._reach.udp_host}:{self._reach.udp_port}",
             "http": self._reach.http,
             **self._edges(),
@@ -227,6 +227,8 @@ class Verbs:
             "name": device.name,
             "key": key.hex(),
             "home": self._house.registry.names.home,
+            # The counter goes on over a change of the key: a HELLO below it would be taken for a replay.
+            "hello_seq": device.hello_seq,
         }
 
     async def _device_list(self, args: Args, caller: Caller) -> Args:
@@ -322,17 +324,20 @@ class Verbs:
         return {"session": session.session.hex(), "state": session.state}
 
     async def _session_list(self, args: Args, caller: Caller) -> Args:
-        rows = [self._session_row(session) for session in self._house.registry.sessions.values()]
+        rows = await self._session_rows()
         if args.get("all"):
             here = {row["session"] for row in rows}
             for session in await self._store.db.session_rows(all=True):
                 if session.session.hex() not in here:
-                    streams = await self._store.db.streams_of(session.session)
-                    rows.append(status.session(session, streams, self._pseudonym(session.subject)))
+                    rows.append(await self._session_row(session))
         return {"sessions": sorted(rows, key=lambda row: row["opened_ms"])}
 
-    def _session_row(self, session: Session) -> Args:
-        streams = self._house.registry.streams_of(session.session)
+    async def _session_rows(self) -> list[Args]:
+        return [await self._session_row(session) for session in list(self._house.registry.sessions.values())]
+
+    async def _session_row(self, session: Session) -> Args:
+        # From the disk: `stored` says what is durable, and nothing that a commit has still to make so.
+        streams = await self._store.db.streams_of(session.session)
         return status.session(session, streams, self._pseudonym(session.subject))
 
     def _pseudonym(self, subject: SubjectRef) -> str:

@@ -200,7 +200,7 @@ class Intake:
             device.key, device.next_key = key, b""
         registry.staged_device(device)
         refused = registry.why_refused(device, hello.versions)
-        session = registry.session_for(device.device)
+        session = None if refused else registry.session_for(device.device)
         kept = [number for number in hello.links if registry.keeps(number, device.device)]
         number, nonce_g = 0, b""
         if not refused:

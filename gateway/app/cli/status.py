@@ -155,7 +155,7 @@ def attention(status: Status, now_ms: int) -> list[tuple[str, str]]:
     return found
 
 
-HARMLESS: Final = frozenset(("copy", "hello_replay"))
+HARMLESS: Final = frozenset(("copy",))
 """Reasons that belong to a healthy network: a device resends until it has its receipt."""
 
 SILENT_MS: Final = 30_000

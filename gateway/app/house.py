@@ -137,6 +137,10 @@ class House:
         )
         if batch is not None:
             self.intake.admission.refused += batch.withdrawn
+            for packet in batch.discarded:
+                link = registry.links.get(packet.link)
+                if link is not None:
+                    link.discard(packet)
         return batch
 
     def _session(self, session: SessionId) -> Session:

@@ -33,6 +33,7 @@ class SealedBatch:
         root: RFC 6962 root over the part headers.
         frames, samples, refused: sums.
         withdrawn: reasons of what lost its permit at the seal, in frames.
+        discarded: the packets those frames were in.
     """
 
     parts: list[tuple[SessionId, SealedPart]]
@@ -41,6 +42,7 @@ class SealedBatch:
     samples: int
     refused: int
     withdrawn: Counter[str]
+    discarded: list[AdmittedPacket]
 
 
 class Batcher:
@@ -140,15 +142,16 @@ class Batcher:
         gathered, self._sessions = self._sessions, {}
         self._bytes, self._due_ns = 0, None
         withdrawn: Counter[str] = Counter()
+        discarded: list[AdmittedPacket] = []
         for session_id, work in gathered.items():
             denied = _denied(session_of(session_id), work.strands, permit, now_ns)
             if denied:
-                withdrawn += _discard(work, lambda item: denied.get(item.frame.kind, ""))  # noqa: B023
+                withdrawn += _discard(work, lambda item: denied.get(item.frame.kind, ""), discarded)  # noqa: B023
         suspects = screen(strand for work in gathered.values() for strand in work.strands.values())
         if suspects:
             for work in gathered.values():
                 if suspects & work.strands.keys():
-                    withdrawn += _discard(work, lambda item: _why_bad(item, suspects))
+                    withdrawn += _discard(work, lambda item: _why_bad(item, suspects), discarded)
         parts: list[tuple[SessionId, SealedPart]] = []
         samples = refused = frames = 0
         for session_id, work in gathered.items():
@@ -161,7 +164,7 @@ class Batcher:
         if not parts:
             return None
         root = merkle.root_of([merkle.leaf_hash(part.header) for _, part in parts])
-        return SealedBatch(parts, root, frames, samples, refused, withdrawn)
+        return SealedBatch(parts, root, frames, samples, refused, withdrawn, discarded)
 
 
 def _denied(
@@ -177,7 +180,9 @@ def _denied(
     return {kind: answer.reason for kind, answer in answers.items() if not answer.allowed}
 
 
-def _discard(work: Gathered, why: Callable[[AdmittedFrame], str]) -> Counter[str]:
+def _discard(
+    work: Gathered, why: Callable[[AdmittedFrame], str], discarded: list[AdmittedPacket]
+) -> Counter[str]:
     """Discard the frames for which `why` gives a reason: permit gone since the admission, or values that lie."""
     count: Counter[str] = Counter()
     for packet in work.packets:
@@ -190,7 +195,9 @@ def _discard(work: Gathered, why: Callable[[AdmittedFrame], str]) -> Counter[str
             accounting.unstore(item.stream, item.count, reason)
             packet.refused.append((item.stream.stream, reason))
             count[reason] += 1
-        packet.frames = kept
+        if len(kept) != len(packet.frames):
+            packet.frames = kept
+            discarded.append(packet)
     if count:
         work.again()
     return count

@@ -292,7 +292,7 @@ class Intake:
                     link.packets_s.charge(now_ns, len(data.frames) // FRAMES_A_TOKEN)
                 packet = self.admission.data(link, header, arrival.arrived_ns, data, now_ns)
                 link.raise_floor(data.floor)
-                link.pending.append(packet)
+                link.admit(packet)
                 self.admitted.append(packet)
                 if packet.refused and packet.refused[0][1] == "closed":
                     self._remind(link)

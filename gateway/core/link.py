@@ -48,6 +48,7 @@ class Link:
         "resets",
         "seen",
         "source",
+        "stored",
         "streams",
         "up",
     )
@@ -71,6 +72,8 @@ class Link:
         self.permits: dict[int, Permit] = {}
         # What this cycle will settle: packets on their way to the seal, or seq with a verdict.
         self.pending: list[AdmittedPacket | tuple[int, str]] = []
+        # Of those the packets all of whose frames may be stored, by runs of seq: the seal need not look at each again.
+        self.stored: list[tuple[int, int]] = []
         self.refused_frames: list[tuple[int, int, str]] = []
         # Totals of a BYE that came; the record gets them with the cycle that settles what came before it.
         self.bye: list[tuple[int, int]] | None = record.bye
@@ -133,6 +136,32 @@ class Link:
         packet = wire.pack_header(kind, self.record.link, seq, now_ns) + self.down.crypt(seq, body)
         return packet + self.down.tag(packet)
 
+    def admit(self, packet: AdmittedPacket) -> None:
+        """Note a packet on its way to the seal."""
+        seq, runs = packet.seq, self.stored
+        if packet.refused:
+            self.pending.append(packet)
+        elif runs and runs[-1][1] + 1 == seq:
+            runs[-1] = (runs[-1][0], seq)
+        else:
+            runs.append((seq, seq))
+
+    def discard(self, packet: AdmittedPacket) -> None:
+        """A packet lost frames at the seal: its verdict is its own."""
+        seq = packet.seq
+        for at, (first, last) in enumerate(self.stored):
+            if first <= seq <= last:
+                self.stored[at : at + 1] = [
+                    run for run in ((first, seq - 1), (seq + 1, last)) if run[0] <= run[1]
+                ]
+                self.pending.append(packet)
+                return
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether something waits for the next seal."""
+        return bool(self.pending or self.stored)
+
     def settle(self, utc_offset_ns: int) -> tuple[Ranges, dict[str, Ranges]]:
         """Give every pending packet its verdict, in the durable record; the next commit makes it last.
 
@@ -146,7 +175,8 @@ class Link:
         refused: dict[str, Ranges] = {}
         done = self.record.done
         # By runs of one verdict: nearly always a whole second is one.
-        runs: list[tuple[int, int, str]] = []
+        runs: list[tuple[int, int, str]] = [(first, last, STORED) for first, last in self.stored]
+        self.stored = []
         first, last, word = 0, -1, ""
         for item in self.pending:
             if isinstance(item, tuple):

@@ -203,9 +203,9 @@ class Sessions:
             return
         links = self._registry.links_of(session.session)
         for link in links:
-            if link.record.state == "live" and not link.pending and link.covered():
+            if link.record.state == "live" and not link.unsettled and link.covered():
                 self._registry.end(link, "ended")
-        if any(link.record.state == "live" or link.pending for link in links):
+        if any(link.record.state == "live" or link.unsettled for link in links):
             return
         streams = self._registry.streams_of(session.session)
         self._batcher.end(session.session, streams, now_ns, now_ms)

@@ -130,7 +130,7 @@ class UdpEdge:
 
     def _drain(self) -> int:
         """Take what is there; returns how many datagrams that were."""
-        receive, unpack = self._socket.recvmsg, _TIMESPEC.unpack_from
+        receive, unpack, new = self._socket.recvmsg, _TIMESPEC.unpack_from, tuple.__new__
         slab: list[Arrival] = []
         now_ns, wall_ns = time.monotonic_ns(), time.time_ns()
         try:
@@ -143,7 +143,8 @@ class UdpEdge:
                     delay_ns = wall_ns - seconds * 1_000_000_000 - nanoseconds
                     if 0 < delay_ns < MAX_DELAY_NS:
                         arrived_ns -= delay_ns
-                slab.append(Arrival(packet, address, arrived_ns))
+                # As `Arrival(...)`, which would call a Python function for each datagram.
+                slab.append(new(Arrival, (packet, address, arrived_ns, None)))
         except (BlockingIOError, InterruptedError):
             pass
         except OSError:

@@ -96,7 +96,8 @@ def parse_header(packet: bytes, max_bytes: int = MAX_DATAGRAM_BYTES) -> Header:
         raise WireError("magic", "not a VT1 packet")
     if kind not in TYPE_NAMES:
         raise WireError("type", f"unknown packet type {kind}")
-    return Header(kind, link, seq, t_send_ns)
+    # As `Header(...)`, which would call a Python function for each packet.
+    return tuple.__new__(Header, (kind, link, seq, t_send_ns))
 
 
 def pack_header(kind: int, link: int, seq: int, t_send_ns: int) -> bytes:

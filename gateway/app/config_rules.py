@@ -94,10 +94,16 @@ def topic_name() -> Rule:
 
 def origin() -> Rule:
     """Return the rule for a log's origin: a C2SP signed-note key name, which holds no space and no plus."""
-    says = f"1 to {MAX_ORIGIN_BYTES} bytes of printable text without spaces or +"
+    says = f"1 to {MAX_ORIGIN_BYTES} bytes of printable text without scheme, spaces, + or a / at the end"
 
     def fault(value: str) -> str | None:
-        plain = value.isprintable() and "+" not in value and not any(c.isspace() for c in value)
+        bare = value.rpartition("://")[2].strip().strip("/")
+        if bare != value and bare and not any(c.isspace() for c in bare):
+            # It stands in every proof for ever: what was pasted from a browser is not taken as it is.
+            return f"must be {says}: {json.dumps(bare)}, not {describe(value)}"
+        plain = (
+            bare == value and value.isprintable() and "+" not in value and not any(c.isspace() for c in value)
+        )
         return None if value and plain and len(value.encode()) <= MAX_ORIGIN_BYTES else f"must be {says}"
 
     return Rule(str, says, fault)

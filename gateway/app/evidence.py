@@ -24,7 +24,7 @@ from gateway.tlog.checkpoint import parse_checkpoint
 from gateway.tlog.merkle import inclusion_path, leaf_hash, verify_inclusion
 from gateway.tlog.note import ED25519, parse_note, parse_vkey
 from gateway.tlog.policy import parse_policy
-from gateway.tlog.proof import TlogProof, VerifiedProof, verify_tlog_proof
+from gateway.tlog.proof import TlogProof, VerifiedProof, parse_tlog_proof, verify_tlog_proof
 from gateway.tlog.text import encode_base64
 from gateway.tlog.tiles import inclusion_from_tiles
 from gateway.wire.frame import decode_frame
@@ -192,6 +192,15 @@ def verify_evidence(document: bytes, vkey: str, policy: str | None = None) -> Ch
     checked = Checked(number, root, gateway, entry.body, frame, core, log)
     _tell(checked)
     return checked
+
+
+def claimed_origin(document: bytes) -> str:
+    """The log that a proof says it is of, verified by nothing; empty where it does not say so properly."""
+    try:
+        proof = parse_tlog_proof(decode_evidence(document).text("tlog_proof"))
+        return parse_checkpoint(parse_note(proof.note).text).origin
+    except (ProofError, KeyError):
+        return ""
 
 
 def _check_path(leaf: bytes, fields: Fields, what: str, count: int, root: bytes) -> None:

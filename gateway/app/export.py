@@ -154,7 +154,7 @@ def mark_here(layout: Layout) -> MarkValue:
     Raises:
         StoreRefused: `mark_missing`, `mark_invalid`, `moved`.
     """
-    mark = Mark.open(layout.mark)
+    mark = Mark.open(layout.mark, write=False)
     try:
         if moved := mark.made_here():
             raise StoreRefused(

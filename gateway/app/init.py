@@ -12,10 +12,10 @@ from typing import Final
 
 from gateway.app import config
 from gateway.app.report import Progress
-from gateway.errors import ConfigError, LocalError, StoreError, StoreRefused
+from gateway.errors import ConfigError, LocalError, StoreRefused
 from gateway.store.db import Database
 from gateway.store.keyfiles import KeyRing, create_keys
-from gateway.store.layout import Layout, write_private
+from gateway.store.layout import Layout, disk_error, write_private
 from gateway.store.lock import StoreLock
 from gateway.store.mark import Mark
 from gateway.store.queries import EMPTY_TAIL, Head
@@ -100,7 +100,7 @@ def _refuse_foreign(layout: Layout) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise StoreError("disk_io", f"the data directory cannot be read: {error.strerror}") from error
+        raise disk_error(error, "the data directory cannot be read") from error
     ours = _OURS | {name + ending for name in _OURS for ending in _ENDINGS}
     if foreign := sorted(set(names) - ours):
         raise LocalError(

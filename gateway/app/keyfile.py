@@ -21,8 +21,8 @@ NEVER: Final = -1
 """`hello_seq` of a device that has sent no HELLO yet."""
 
 
-class DeviceKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a device knows of itself.
+class DeviceKey(msgspec.Struct, frozen=True):
+    """What a device knows of itself. Other members of the file are passed over: later versions may write more.
 
     Args:
         device: its number.

@@ -33,12 +33,14 @@ class Wanted:
         speed: 1 is real time; None is as fast as receipts come.
         wait_s: longest wait for a session.
         drain_s: longest wait for the last receipts.
+        slow: told what the devices wait for, if a session does not come at once.
     """
 
     recordings: Sequence[Recording]
     speed: float | None = 1.0
     wait_s: float = 30.0
     drain_s: float = 60.0
+    slow: Callable[[str], None] = lambda text: None
 
 
 async def with_keys(
@@ -113,7 +115,10 @@ async def _send(
         rig.drained = await rig.driver.stop(wanted.drain_s)
 
     async with Together([rig.driver for rig in rigs]):
-        await side_by_side(rig.begin(wanted.wait_s) for rig in rigs)
+        # One line is enough: they all ask the same gateway.
+        await side_by_side(
+            rig.begin(wanted.wait_s, *([wanted.slow] if rig is rigs[0] else [])) for rig in rigs
+        )
         began_s = time.monotonic()
         await side_by_side(one(rig) for rig in rigs)
         told()

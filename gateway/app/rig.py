@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from gateway.app.drive import Driver, Transport
 from gateway.app.feed import INFO_STREAM, info_sample
@@ -21,6 +21,17 @@ from gateway.errors import EXIT_TRY_LATER, LocalError, VestibuleError
 from gateway.net.mqtt_settings import BrokerSettings
 from gateway.net.udp_device import UdpDevice
 from gateway.wire import kinds
+
+SLOW_S: Final = 1.5
+"""A gateway that is there answers within its seal interval, mostly one second."""
+
+WHY: Final = {
+    "no_answer": "no answer from {where}",
+    "connecting": "no answer from {where}",
+    "revoked": "the gateway revoked it",
+    "version": "the gateway speaks no version of the protocol that it speaks",
+}
+"""Reason of a device that does not record -> in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,15 @@ class Way:
     broker: Callable[[DeviceKey], BrokerSettings] | None = None
     weather: Weather = field(default_factory=Weather)
     seed: int = 0
+
+    @property
+    def where(self) -> str:
+        """Who is asked, in words."""
+        return (
+            "the broker"
+            if self.broker
+            else f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+        )
 
     @property
     def name(self) -> str:
@@ -78,6 +98,7 @@ class Rig:
     ) -> None:
         config = key.config(secrets.randbits(64), transport=way.name, **options)
         self.key = key
+        self.way = way
         self.device = Device(config, secrets.token_bytes)
         self.clock_ns = clock_ns
         self.driver = Driver(self.device, way.transport(key), keep, clock_ns, self._told)
@@ -101,20 +122,33 @@ class Rig:
         if link is not None and link.number not in self._links:
             self._links[link.number] = link
 
-    async def begin(self, wait_s: float) -> None:
+    async def begin(self, wait_s: float, slow: Callable[[str], None] = lambda text: None) -> None:
         """Start, and wait until a session records.
+
+        Args:
+            wait_s: longest wait.
+            slow: told what it waits for, once that takes longer than `SLOW_S`.
 
         Raises:
             LocalError: `not_recording`.
         """
         self.driver.start()
-        if await self.driver.recording(wait_s):
+        soon_s = min(SLOW_S, wait_s)
+        if await self.driver.recording(soon_s):
+            return
+        slow(f"asking {self.way.where} for a session ...")
+        if await self.driver.recording(wait_s - soon_s):
             return
         status = self.device.status()
         waits = status["state"] == WAITING
+        reason = str(status["reason"] or status["state"])
+        # A gateway's own word may hold anything, braces too.
+        why = WHY[reason].format(where=self.way.where) if reason in WHY else reason
+        if waits:
+            why = "no session is open for it"
         error = LocalError(
             "not_recording",
-            f"device {self.key.device} does not record after {wait_s:.0f} s: {status['reason'] or status['state']}",
+            f"device {self.key.device} does not record after {wait_s:.0f} s: {why}",
             f"Open a session for it: vestibule session open --device {self.key.device} ..."
             if waits
             else "Check --host and --port, and whether the device's key is still the right one.",

@@ -186,7 +186,7 @@ def _plain(name: str, value: int | bytes) -> int | str:
 
 def _mark(layout: Layout, found: Findings) -> MarkValue | None:
     try:
-        mark = Mark.open(layout.mark)
+        mark = Mark.open(layout.mark, write=False)
     except StoreRefused as error:
         if error.code == "newer":
             raise

@@ -13,8 +13,8 @@ from gateway.app.report import Findings
 from gateway.app.verify_sums import Sums
 from gateway.core.part import Core, parse_header
 from gateway.core.records import BatchRow, PartRow, Session
-from gateway.errors import Damage, StoreError, WireError
-from gateway.store.layout import Layout
+from gateway.errors import Damage, WireError
+from gateway.store.layout import Layout, disk_error
 from gateway.store.queries import EMPTY_TAIL
 from gateway.store.snapshot import Snapshot
 from gateway.store.vault import SEGMENT_HEADER_BYTES, Vault, location_of, segment_path
@@ -107,7 +107,7 @@ class VaultCheck:
         except Damage as damage:
             self._found.damage(damage)
         except OSError as error:
-            raise StoreError("disk_io", f"the vault cannot be read: {error.strerror}") from error
+            raise disk_error(error, "the vault cannot be read") from error
         if behind:
             self._found.note(
                 f"{behind} bytes lie behind the last part that a commit named (segment {segment}, offset {offset}): "

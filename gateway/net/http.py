@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
 from aiohttp import web
 
-from gateway.errors import LocalError
+from gateway.errors import ConfigError
 
 OCTETS: Final = "application/octet-stream"
 TEXT: Final = "text/plain; charset=utf-8"
@@ -42,7 +43,7 @@ class HttpEdge:
         """Listen.
 
         Raises:
-            LocalError: the address is taken or not ours.
+            ConfigError: the address is taken or not ours.
         """
         app = web.Application(client_max_size=0)
         app.router.add_get("/livez", self._live)
@@ -57,9 +58,11 @@ class HttpEdge:
             await site.start()
         except OSError as error:
             await self._runner.cleanup()
-            raise LocalError(
+            # asyncio writes address and cause into the text once more.
+            cause = os.strerror(error.errno) if error.errno else error.strerror
+            raise ConfigError(
                 "http_bind",
-                f"cannot serve HTTP on {self.host}:{self.port}: {error.strerror}",
+                f"cannot serve HTTP on {self.host}:{self.port}: {cause}",
                 "Choose another [http] listen in the configuration, or stop what uses the port.",
             ) from error
         self.port = self._runner.addresses[0][1]

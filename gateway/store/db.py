@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 import aiosqlite
 
 from gateway.core.records import BatchRow, LinkRecord, PartRow, Session, StreamRecord, Text, Writes
-from gateway.errors import Damage, Divergence, StoreError, StoreRefused
+from gateway.errors import EXIT_REFUSED, Damage, Divergence, StoreError, StoreRefused
 from gateway.store import queries, schema
 from gateway.store.layout import FORMAT, create_file, disk_error, fsync_dir
 from gateway.store.queries import Head, Query
@@ -313,6 +313,16 @@ def sqlite_error(error: sqlite3.Error, what: str, *, fatal: bool = False) -> Sto
                 "Restart; then `vestibule fsck`.",
                 fatal=True,
             )
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_READONLY if not fatal:
+            name = getattr(error, "sqlite_errorname", "SQLITE_CANTOPEN")
+            refused = StoreError(
+                "disk_io",
+                f"{what}: {name}",
+                "This user needs to read and write the files of the data directory, and to make new ones in it: look "
+                "at their owner and mode, and whether the disk is read-only.",
+            )
+            refused.exit_code = EXIT_REFUSED
+            return refused
         case _:
             name = getattr(error, "sqlite_errorname", "SQLITE_ERROR")
             fatal = fatal or extended in _IOERR_FSYNC

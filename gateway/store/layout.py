@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from gateway.errors import ConfigError, StoreError
+from gateway.errors import EXIT_REFUSED, ConfigError, StoreError
 
 FORMAT: Final = 1
 """Version of the store: database, subjects, mark and segments are of one release."""
@@ -25,6 +26,7 @@ OTHERS: Final = 0o077
 KEY_NAMES: Final = ("log", "witness", "entry", "tls", "master")
 """The key files, each with one purpose (docs/store-format.md, "Key files")."""
 
+_ACCESS: Final = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))
 _OPEN_SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -204,14 +206,18 @@ def read_private(path: Path, most: int, *, check_mode: bool = True) -> bytes:
             "Run `vestibule init` for a new store, or put back the file of this one.",
         ) from None
     except OSError as error:
-        raise ConfigError("file_unreadable", f"{path.name} cannot be read: {error.strerror}") from error
+        raise ConfigError(
+            "file_unreadable",
+            f"{path.name} cannot be read: {error.strerror}",
+            access_hint(path) if error.errno in _ACCESS else "",
+        ) from error
     try:
         status = os.fstat(fd)
         if check_mode and (status.st_mode & OTHERS or not stat.S_ISREG(status.st_mode)):
             raise ConfigError(
                 "file_permissions",
                 f"{path.name} is open to other users",
-                f"Run `chmod 600 {path.name}` in {path.parent}.",
+                f"Run `chmod 600 {shlex.quote(str(path))}`.",
             )
         data = os.read(fd, most + 1)
     except OSError as error:
@@ -238,4 +244,19 @@ def disk_error(error: OSError, what: str, *, fatal: bool = False) -> StoreError:
             "Free some space; recording resumes by itself.",
             fatal=fatal,
         )
+    if error.errno in _ACCESS and error.filename is not None and not fatal:
+        # At opening, this says something of the path and not of the disk: trying again changes nothing. Without a
+        # path it came from a file that was open, and then the system found the disk failing (ext4, errors=remount-ro).
+        path = os.fsdecode(error.filename)
+        refused = StoreError("disk_io", f"{what}: {path}: {error.strerror}", access_hint(path))
+        refused.exit_code = EXIT_REFUSED
+        return refused
     return StoreError("disk_io", f"{what}: {error.strerror}", "Check the disk (`dmesg`, SMART).", fatal=fatal)
+
+
+def access_hint(path: str | Path) -> str:
+    """What to do where the system does not let this user at a path."""
+    return (
+        f"This user needs access to {path}: run it as the owner of the store (`sudo`, or the service's user), "
+        "or on a disk that may be written."
+    )

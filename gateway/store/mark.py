@@ -118,15 +118,20 @@ class Mark:
         return cls(fd, slot, 0, machine_file)
 
     @classmethod
-    def open(cls, path: Path, *, machine_file: Path = MACHINE_FILE) -> Mark:
+    def open(cls, path: Path, *, write: bool = True, machine_file: Path = MACHINE_FILE) -> Mark:
         """Open the mark and read its newer valid slot.
+
+        Args:
+            path: `Layout.mark`.
+            write: False for whoever only looks: it needs no right to write, and `advance` and `rewrite` fail.
+            machine_file: file that names the machine.
 
         Raises:
             StoreRefused: `mark_missing`, `mark_invalid`, `newer`.
             StoreError: `disk_io`.
         """
         try:
-            fd = open_file(path, write=True)
+            fd = open_file(path, write=write)
         except FileNotFoundError:
             raise StoreRefused(
                 "mark_missing",

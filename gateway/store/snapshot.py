@@ -1,10 +1,12 @@
 """A consistent, read-only view of the database beside the running daemon: verify, fsck, ledger export, prove --batch.
 
-It needs no key and can open nothing that is sealed. While it is held the write-ahead log grows: close it soon.
+It needs no key and can open nothing that is sealed, and no right to write: an auditor may have the store on a medium
+that is read-only. While it is held the write-ahead log grows: close it soon.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -33,7 +35,8 @@ class Snapshot:
         path: `Layout.database`.
 
     Raises:
-        StoreRefused: `store_missing`, `not_ours`, `newer`, `older`.
+        StoreRefused: `store_missing`, `not_ours`, `newer`, `older`; `wal_unreadable`, the database has a write-ahead
+            log, and the directory cannot be written.
         StoreError: `disk_io`, `store_busy`.
         Damage: `database`.
     """
@@ -42,21 +45,21 @@ class Snapshot:
         if not path.exists():
             raise StoreRefused("store_missing", f"{path.name} is not there", "Check `--data-dir`.")
         try:
-            self._connection = sqlite3.connect(schema.uri(path, "ro"), uri=True, isolation_level=None)
             try:
-                for pragma in schema.READER_PRAGMAS:
-                    self._connection.execute(pragma)
-                self._connection.execute("BEGIN")
-                # The first read is what takes the snapshot.
-                application_id, version = (
-                    self._connection.execute(f"PRAGMA {name}").fetchone()[0]
-                    for name in ("application_id", "user_version")
-                )
-                schema.check_format(application_id, version)
-                self._connection.execute(queries.HEAD.sql).fetchone()
-            except BaseException:
-                self._connection.close()
-                raise
+                self._connection = _begun(path)
+            except sqlite3.OperationalError as error:
+                # SQLite makes the index of a write-ahead log beside the database, even to read it.
+                if _code(error) not in _NEEDS_FILES or os.access(path.parent, os.W_OK):
+                    raise
+                if _has_log(path):
+                    raise StoreRefused(
+                        "wal_unreadable",
+                        f"{path.name} has a write-ahead log, which cannot be read where nothing can be written",
+                        f"Give this user the right to write in {path.parent}, copy the whole data directory to where "
+                        "it may, or start and stop the gateway once: that folds the log in.",
+                    ) from error
+                # Nobody has it open, or its log and the log's index would be there: the file is all there is.
+                self._connection = _begun(path, "&immutable=1")
         except sqlite3.Error as error:
             raise sqlite_error(error, "the database cannot be read") from error
         except UnicodeDecodeError as error:
@@ -206,6 +209,39 @@ class Snapshot:
             raise sqlite_error(error, "the database cannot be read") from error
         except UnicodeDecodeError as error:
             raise _damaged() from error
+
+
+_NEEDS_FILES: Final = frozenset((sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM))
+"""What SQLite answers where it cannot make, or may not open, the files beside a database (sqlite.org/wal.html)."""
+
+
+def _begun(path: Path, more: str = "") -> sqlite3.Connection:
+    connection = sqlite3.connect(schema.uri(path, "ro") + more, uri=True, isolation_level=None)
+    try:
+        for pragma in schema.READER_PRAGMAS:
+            connection.execute(pragma)
+        connection.execute("BEGIN")
+        # The first read is what takes the snapshot.
+        application_id, version = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+        )
+        schema.check_format(application_id, version)
+        connection.execute(queries.HEAD.sql).fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+
+
+def _has_log(path: Path) -> bool:
+    try:
+        return path.with_name(path.name + "-wal").stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def _definition(row: Row) -> tuple[str, str, str]:

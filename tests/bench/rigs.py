@@ -65,6 +65,7 @@ class Rig:
         elif kind == kinds.GAZE:
             samples["flags_left"] = samples["flags_right"] = 0xCF
             for eye in ("left", "right"):
+                samples[eye]["origin_m"] = rng.normal(0, 0.03, (count, 3))
                 samples[eye]["direction"] = rng.normal(0, 0.5, (count, 3))
         else:
             samples["amplitude"] = rng.random(count)

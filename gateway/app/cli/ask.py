@@ -53,7 +53,7 @@ def _explained(error: Unreachable, state: State) -> Unreachable:
     hint = error.hint
     try:
         if not state.layout.database.exists():
-            hint = f"There is no store in {state.data_dir}: make one with `vestibule init`, or name it with --data-dir."
+            hint = f"There is no store in {state.data_dir}. {state.other_store()}"
     except PermissionError:
         # The service's directory: whether a store is there is not for this user to see.
         hint = "Start it with `systemctl start vestibule`."

@@ -13,7 +13,7 @@ import click
 from gateway.app.cli import output, words
 from gateway.app.cli.ask import TIMEOUT_S, ask, find_device, typed
 from gateway.app.cli.replies import DeviceKey, DeviceRow, Devices, PairCode
-from gateway.app.cli.state import State, must_be_new, write_file
+from gateway.app.cli.state import State, must_be_new, reserved, write_file
 from gateway.errors import LocalError
 
 PAIR_WAIT_S: Final = 3600.0
@@ -89,8 +89,14 @@ def add(state: State, name: str, out: Path | None, as_json: bool) -> None:
     \b
     Example: vestibule device add "Pico, home kit 7" --out kit7.json
     """
-    must_be_new(out)
-    _give_key(ask(state, "device.add", {"name": name}), out, as_json)
+    same = [row for row in typed(ask(state, "device.list", {}), Devices).devices if row.name == name]
+    if taken := [row.device for row in same if row.state == "active"]:
+        output.note(
+            f"Warning: device {', '.join(map(str, taken))} is called {output.clean(name)} too; commands will ask for "
+            "the number."
+        )
+    with reserved(out):
+        _give_key(ask(state, "device.add", {"name": name}), out, as_json)
 
 
 @device.command("list")
@@ -151,8 +157,9 @@ def rotate(state: State, named: str, out: Path | None, as_json: bool) -> None:
     \b
     Example: vestibule device rotate 3 --out headset3.json
     """
-    must_be_new(out)
-    _give_key(ask(state, "device.rotate", {"device": find_device(state, named)}), out, as_json)
+    number = find_device(state, named)
+    with reserved(out):
+        _give_key(ask(state, "device.rotate", {"device": number}), out, as_json)
 
 
 @device.command("revoke")
@@ -196,7 +203,7 @@ def _give_key(result: dict[str, Any], out: Path | None, as_json: bool) -> None:
     if out is not None:
         from gateway.app import keyfile
 
-        keyfile.write(out, keyfile.of_reply(result))
+        keyfile.write(out, keyfile.of_reply(result), replace=True)
         result = {"device": made.device, "home": made.home, "file": str(out)}
     if as_json:
         output.write_json(result)

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -24,8 +25,16 @@ EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells report it
 _PACKAGE = Path(gateway.__file__).parent
 
 
-def leave(error: BaseException, as_json: bool = False) -> NoReturn:
-    """Say what happened, and end the process with the exit code that belongs to it."""
+def leave(
+    error: BaseException, as_json: bool = False, told: Callable[[str], str] = lambda hint: hint
+) -> NoReturn:
+    """Say what happened, and end the process with the exit code that belongs to it.
+
+    Args:
+        error: what ended the command.
+        as_json: as JSON.
+        told: makes the commands in a hint those of this store.
+    """
     if isinstance(error, click.Abort | KeyboardInterrupt):
         # click turns both Ctrl-C and the end of input into Abort.
         if not isinstance(error.__cause__, EOFError):
@@ -42,7 +51,7 @@ def leave(error: BaseException, as_json: bool = False) -> NoReturn:
     if isinstance(error, BaseExceptionGroup):
         error = _root(error)
         if isinstance(error, KeyboardInterrupt):
-            leave(error, as_json)
+            leave(error, as_json, told)
     if isinstance(error, click.exceptions.UsageError):
         _usage(error, as_json)
     elif isinstance(error, click.ClickException):
@@ -50,7 +59,7 @@ def leave(error: BaseException, as_json: bool = False) -> NoReturn:
         sys.exit(EXIT_USAGE)
     elif isinstance(error, VestibuleError):
         where = error.where if isinstance(error, Damage) else {}
-        _say(as_json, error.code, error.message, error.hint, where)
+        _say(as_json, error.code, error.message, told(error.hint), where)
         sys.exit(error.exit_code)
     elif isinstance(error, OSError) and error.filename is not None:
         _system(error, as_json)
@@ -77,7 +86,11 @@ def _usage(error: click.exceptions.UsageError, as_json: bool) -> NoReturn:
         # A group without a verb: the help is the answer.
         click.echo(message, err=True)
         sys.exit(EXIT_USAGE)
-    hint = f"See `{error.ctx.command_path} --help`." if error.ctx is not None else "See `vestibule --help`."
+    path = error.ctx.command_path if error.ctx is not None else "vestibule"
+    hint = f"See `{path} --help`."
+    program, _, verb = path.partition(" ")
+    if isinstance(error, click.NoSuchOption) and error.option_name == "--data-dir" and verb:
+        hint = f"It stands before the verb: {program} --data-dir DIR {verb}"
     _say(as_json, "usage", message.rstrip("."), hint, {})
     sys.exit(EXIT_USAGE)
 

@@ -46,12 +46,14 @@ def public_keys(state: State) -> dict[str, str]:
     """Origin, verifier keys of log and witness (C2SP signed-note), and the DID of the gateway.
 
     Raises:
+        StoreRefused: `store_missing`.
         ConfigError: the key files cannot be read.
     """
     from gateway.keys.did import did_key
     from gateway.store.keyfiles import load_keys
     from gateway.tlog.note import COSIGNATURE, ED25519, VerifierKey
 
+    state.must_hold_store()
     keys = load_keys(state.layout)
     return {
         "origin": keys.origin,
@@ -86,6 +88,7 @@ def escrow(state: State, out: Path, passphrase_file: Path | None, as_json: bool)
     from gateway.store.keyfiles import load_keys
 
     must_be_new(out)
+    state.must_hold_store()
     keys = load_keys(state.layout)
     passphrase = _passphrase(passphrase_file)
     bundle = escrow_bundle(keys, passphrase, os.urandom(SALT_BYTES), os.urandom(NONCE_BYTES))

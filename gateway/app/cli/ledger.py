@@ -38,6 +38,7 @@ def export(state: State, directory: Path, as_json: bool, progress: str) -> None:
     """
     from gateway.app.export import export_log
 
+    state.must_hold_store()
     with reporting(progress) as report:
         done = export_log(state.layout, directory, report)
     root = encode_base64(done.root)
@@ -66,6 +67,8 @@ def adopt(state: State, yes: bool, reason: str, as_json: bool) -> None:
     Example: vestibule ledger adopt --reason disk
     """
     from gateway.app.adopt import adopt_store
+
+    state.must_hold_store()
 
     def confirm(question: str) -> bool:
         if yes:

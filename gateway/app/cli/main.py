@@ -55,7 +55,7 @@ class Root(LazyGroup):
         try:
             code = super().main(*args, obj=state, **kwargs)
         except (Exception, BaseExceptionGroup, KeyboardInterrupt) as error:
-            leave(error, state.as_json)
+            leave(error, state.as_json, state.told)
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -84,6 +84,9 @@ def root(state: State, data_dir: Path | None) -> None:
                                         vestibule run
     """
     state.data_dir = (data_dir or default_data_dir()).absolute()
+    # The environment names it for the next command too; an option does not.
+    source = click.get_current_context().get_parameter_source("data_dir")
+    state.named = source is click.core.ParameterSource.COMMANDLINE
 
 
 def main() -> None:

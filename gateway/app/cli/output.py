@@ -48,8 +48,9 @@ def write_json(value: Any) -> None:
 
 
 def note(text: str = "") -> None:
-    """Say something that is not data."""
-    click.echo(text, err=True)
+    """Say something that is not data; its commands, in backticks, are those of the store that was named."""
+    ctx = click.get_current_context(silent=True)
+    click.echo(ctx.obj.told(text) if ctx is not None and ctx.obj is not None else text, err=True)
 
 
 def clean(text: object) -> str:

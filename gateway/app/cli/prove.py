@@ -97,6 +97,7 @@ def _of_batch(state: State, batch: int) -> dict[str, Any]:
     from gateway.store.vault import Vault
     from gateway.tlog.checkpoint import origin_hash
 
+    state.must_hold_store()
     keys = load_keys(state.layout)
     mark = mark_here(state.layout)
     with Snapshot(state.layout.database) as snapshot:

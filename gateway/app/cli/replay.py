@@ -91,7 +91,7 @@ def replay(
     from gateway.app import keyfile, replay
     from gateway.app.desk import Desk
 
-    wanted = replay.Wanted([_read(path) for path in files], None if flood else speed or 1.0)
+    wanted = replay.Wanted([_read(path) for path in files], None if flood else speed or 1.0, slow=output.note)
     with reporting(progress) as report:
         if keys:
             known = [(keyfile.read(path), path) for path in keys]

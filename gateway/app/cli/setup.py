@@ -116,6 +116,8 @@ def check(state: State, file: Path | None, as_json: bool) -> None:
     \b
     Example: vestibule check /etc/vestibule/vestibule.toml
     """
+    if file is None:
+        state.must_hold_store()
     path = file or state.layout.config
     problems, warnings, lines = _problems(path)
     if as_json:
@@ -168,6 +170,7 @@ def run(state: State, config: Path | None) -> None:
     """
     from gateway.app import daemon
 
+    state.must_hold_store()
     daemon.run(state.layout, config)
 
 
@@ -235,6 +238,7 @@ def migrate(state: State, as_json: bool, progress: str) -> None:
     """
     from gateway.app.migrate import migrate_store
 
+    state.must_hold_store()
     with reporting(progress) as report_progress:
         done = migrate_store(state.layout, report_progress)
     if as_json:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from gateway.errors import LocalError
+from gateway.errors import LocalError, StoreRefused
 from gateway.store.layout import Layout
 
 SYSTEM_DATA_DIR: Final = Path("/var/lib/vestibule")
@@ -27,10 +29,12 @@ class State:
     Args:
         data_dir: of the store, absolute.
         as_json: the command was asked for JSON, so its errors are JSON too.
+        named: the directory was given with --data-dir, so commands that are told to a person have to name it too.
     """
 
     data_dir: Path
     as_json: bool = False
+    named: bool = False
 
     @property
     def layout(self) -> Layout:
@@ -48,6 +52,26 @@ class State:
         if services_own and not os.path.exists(here) and os.path.exists(system_socket):
             return system_socket
         return here
+
+    def must_hold_store(self) -> None:
+        """Refuse a directory in which no store was ever begun.
+
+        Raises:
+            StoreRefused: `store_missing`.
+        """
+        layout = self.layout
+        if not any(map(os.path.lexists, (layout.database, layout.config, layout.keys, layout.mark))):
+            raise StoreRefused("store_missing", f"there is no store in {self.data_dir}", self.other_store())
+
+    def other_store(self) -> str:
+        """What to do where no store is."""
+        return "Name its directory with --data-dir, before the verb, or make a store with `vestibule init`."
+
+    def told(self, text: str) -> str:
+        """A text whose commands, in backticks, name the data directory where it was given."""
+        if not self.named:
+            return text
+        return text.replace("`vestibule ", f"`vestibule --data-dir {shlex.quote(str(self.data_dir))} ")
 
 
 def default_data_dir(environment: Mapping[str, str] = os.environ) -> Path:
@@ -70,6 +94,28 @@ def must_be_new(path: Path | None) -> None:
         raise _taken(path)
     if not path.absolute().parent.is_dir():
         raise LocalError("file_unwritable", f"{path.parent} is no directory", "Name another file.")
+
+
+@contextmanager
+def reserved(path: Path | None) -> Iterator[None]:
+    """Hold a name with an empty file, mode 0600, before anything is made that cannot be made twice, such as a key.
+
+    What runs inside replaces the file; where it fails before that, the name is given up again.
+
+    Raises:
+        LocalError: `file_exists`, `file_unwritable`.
+    """
+    if path is None:
+        yield
+        return
+    write_file(path, "", secret=True)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            if not path.stat().st_size:
+                path.unlink()
+        raise
 
 
 def _taken(path: Path) -> LocalError:

@@ -11,7 +11,7 @@ import click
 from gateway.app.cli import output
 from gateway.app.cli.progress import progress_option, reporting
 from gateway.app.cli.state import State, read_file
-from gateway.errors import Damage
+from gateway.errors import Damage, ProofError
 from gateway.tlog.text import encode_base64
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def verify(
         raise click.UsageError("--vkey and --policy belong to --proof", click.get_current_context())
     from gateway.app.verify import verify_store
 
+    state.must_hold_store()
     with reporting(progress) as report_progress:
         report = verify_store(state.layout, report_progress, keys=not without_keys)
     _show(report, as_json)
@@ -78,6 +79,7 @@ def fsck(state: State, as_json: bool, progress: str) -> None:
     """
     from gateway.app.fsck import fsck_store
 
+    state.must_hold_store()
     with reporting(progress) as report_progress:
         report, repairs = fsck_store(state.layout, report_progress)
     _show(report, as_json, [repair.words for repair in repairs])
@@ -140,15 +142,32 @@ def depth(report: Report) -> str:
 
 
 def _verify_proof(file: Path, vkey: str, policy_file: Path | None, as_json: bool) -> None:
-    from gateway.app.evidence import verify_evidence
+    from gateway.app.evidence import claimed_origin, verify_evidence
     from gateway.app.evidence_form import MAX_DOCUMENT_BYTES
+    from gateway.tlog.note import parse_vkey
     from gateway.tlog.policy import MAX_POLICY_BYTES
 
     policy = None
     if policy_file is not None:
         # Whatever is no UTF-8 reaches the parser as it is, and is refused there.
         policy = read_file(policy_file, MAX_POLICY_BYTES).decode("utf-8", "surrogateescape")
-    checked = verify_evidence(read_file(file, MAX_DOCUMENT_BYTES), vkey, policy)
+    document = read_file(file, MAX_DOCUMENT_BYTES)
+    try:
+        checked = verify_evidence(document, vkey, policy)
+    except ProofError as error:
+        if error.code == "vkey":
+            raise click.UsageError(
+                f"--vkey: {error.message}; it is the line `log` of `vestibule key show`",
+                click.get_current_context(),
+            ) from error
+        named, owner = claimed_origin(document), parse_vkey(vkey).name
+        if error.code != "log" or named in ("", owner):
+            raise
+        raise ProofError(
+            error.code,
+            f"the proof is of the log {output.clean(named)}, and the key of the log {output.clean(owner)}",
+            "Take the key that the clinic of the proof publishes for its log.",
+        ) from error
     checkpoint, report = checked.log.checkpoint, checked.log.report
     if as_json:
         told = {

@@ -1,0 +1,168 @@
+"""What a command says that cannot go on: the cause in words, and a next step that can be typed as it stands."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+import socket
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from stores import ORIGIN, make_store
+
+from gateway.app import keyfile
+from gateway.app.cli.main import root
+from gateway.app.cli.state import reserved
+from gateway.app.config_rules import origin
+from gateway.errors import EXIT_REFUSED, EXIT_TRY_LATER, EXIT_UNREACHABLE, EXIT_USAGE, EXIT_VERIFY, LocalError
+from gateway.keys.sign import SigningKey
+from gateway.tlog.note import VerifierKey
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "ramp.haptic"
+
+
+def at(data_dir: Path, *args: str | Path) -> Result:
+    return CliRunner().invoke(root, ["--data-dir", str(data_dir), *map(str, args)])
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    data_dir = tmp_path / "st ore"
+    assert at(data_dir, "init", "--origin", ORIGIN).exit_code == 0
+    return data_dir
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["run", "verify", "fsck", "ledger export log", "key show", "check", "prove --batch 1", "migrate"],
+)
+def test_where_no_store_is_every_verb_says_so(tmp_path: Path, words: str) -> None:
+    done = at(tmp_path / "none", *words.split())
+    assert done.exit_code == EXIT_REFUSED
+    assert f"there is no store in {tmp_path / 'none'}" in done.stderr
+    assert "--data-dir" in done.stderr and "vestibule init" in done.stderr
+    assert not (tmp_path / "none").exists()
+
+
+def test_status_says_the_same(tmp_path: Path) -> None:
+    done = at(tmp_path / "none", "status")
+    assert done.exit_code == EXIT_UNREACHABLE
+    assert f"There is no store in {tmp_path / 'none'}. Name its directory with --data-dir" in done.stderr
+
+
+def test_data_dir_after_the_verb(tmp_path: Path) -> None:
+    done = CliRunner().invoke(root, ["status", "--data-dir", str(tmp_path)])
+    assert done.exit_code == EXIT_USAGE
+    assert "stands before the verb" in done.stderr and "--data-dir DIR status" in done.stderr
+
+
+def test_a_hint_names_the_store_that_was_named(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = at(store, "init", "--origin", ORIGIN)
+    assert f"`vestibule --data-dir {shlex.quote(str(store))} run`" in done.stderr
+    monkeypatch.setenv("VESTIBULE_DATA_DIR", str(store))
+    done = CliRunner().invoke(root, ["init", "--origin", ORIGIN])
+    assert "`vestibule run`" in done.stderr
+
+
+def test_the_file_whose_mode_is_wrong_is_named_whole(store: Path) -> None:
+    key = store / "keys" / "log.key"
+    key.chmod(0o644)
+    done = at(store, "key", "show")
+    assert done.exit_code == EXIT_REFUSED and f"chmod 600 {shlex.quote(str(key))}" in done.stderr
+
+
+def test_a_port_that_is_taken(store: Path) -> None:
+    config = store / "vestibule.toml"
+    for kind, usual, verb in (
+        (socket.SOCK_DGRAM, "0.0.0.0:4747", "headsets"),
+        (socket.SOCK_STREAM, "127.0.0.1:4748", "HTTP"),
+    ):
+        with socket.socket(socket.AF_INET, kind) as other:
+            other.bind(("127.0.0.1", 0))
+            if kind == socket.SOCK_STREAM:
+                other.listen()
+            text = config.read_text().replace("0.0.0.0:4747", "127.0.0.1:0").replace("127.0.0.1:4748", "127.0.0.1:0")
+            changed = config.read_text().replace(usual, f"127.0.0.1:{other.getsockname()[1]}")
+            config.write_text(
+                changed.replace("0.0.0.0:4747", "127.0.0.1:0").replace("127.0.0.1:4748", "127.0.0.1:0")
+            )
+            done = at(store, "run")
+            said = next(line for line in done.stderr.splitlines() if line.startswith("vestibule:"))
+            assert done.exit_code == EXIT_REFUSED and verb in said
+            assert said.lower().count("address already in use") == 1 and said.count("127.0.0.1") == 1
+            at_once = config.read_text().replace(f"127.0.0.1:{other.getsockname()[1]}", usual)
+            config.write_text(at_once)
+            assert text
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("https://clinic.example/rig-1", "clinic.example/rig-1"),
+        ("clinic.example/rig-1/", "clinic.example/rig-1"),
+        (" clinic.example/rig-1 ", "clinic.example/rig-1"),
+    ],
+)
+def test_an_origin_is_taken_in_its_one_form(tmp_path: Path, typed: str, meant: str) -> None:
+    done = at(tmp_path / "store", "init", "--origin", typed)
+    assert done.exit_code == EXIT_USAGE and json.dumps(meant) in done.stderr
+    assert not (tmp_path / "store").exists()
+    assert origin().check(meant) is None
+
+
+@pytest.mark.parametrize("typed", ["", "two words", "https://", "/", "a+b"])
+def test_an_origin_that_is_none_is_refused(typed: str) -> None:
+    assert "must be" in str(origin().check(typed))
+
+
+def test_a_key_that_is_none_is_a_matter_of_usage_and_another_logs_key_is_named(tmp_path: Path) -> None:
+    facts = asyncio.run(make_store(tmp_path / "store"))
+    proof = tmp_path / "batch.proof"
+    assert at(facts.layout.data_dir, "prove", "--batch", "1", "-o", proof).exit_code == 0
+    done = at(tmp_path, "verify", "--proof", proof, "--vkey", "clinic.example")
+    assert done.exit_code == EXIT_USAGE and "--vkey" in done.stderr and "key show" in done.stderr
+    other = VerifierKey.of("other.example/log", SigningKey(bytes(32)).public).encode()
+    done = at(tmp_path, "verify", "--proof", proof, "--vkey", other)
+    assert done.exit_code == EXIT_VERIFY
+    assert ORIGIN in done.stderr and "other.example/log" in done.stderr
+    same = VerifierKey.of(ORIGIN, SigningKey(bytes(32)).public).encode()
+    done = at(tmp_path, "verify", "--proof", proof, "--vkey", same)
+    assert done.exit_code == EXIT_VERIFY and "other" not in done.stderr
+
+
+def test_a_reserved_name_is_given_up_where_nothing_came_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "kit.json"
+    with pytest.raises(RuntimeError), reserved(path):
+        assert path.exists()
+        raise RuntimeError
+    assert not path.exists()
+    key = keyfile.DeviceKey(1, "00" * 32, "rig-1")
+    with reserved(path):
+        keyfile.write(path, key, replace=True)
+    assert keyfile.read(path) == key
+    with pytest.raises(LocalError, match="there already"), reserved(path):
+        raise AssertionError
+
+
+def test_the_daemon_is_not_asked_for_a_key_that_has_nowhere_to_go(store: Path) -> None:
+    done = at(store, "device", "rotate", "3", "--out", store / "none" / "kit.json")
+    assert done.exit_code == EXIT_USAGE and "cannot be written" in done.stderr
+
+
+def test_a_key_file_may_say_more_than_this_version_reads() -> None:
+    made = keyfile.parse(json.dumps({"device": 7, "key": "0f" * 32, "home": "rig-1", "note": "room 2"}).encode())
+    assert made == keyfile.DeviceKey(7, "0f" * 32, "rig-1")
+
+
+def test_replay_says_whom_it_asks_and_that_nobody_answered(store: Path, tmp_path: Path) -> None:
+    kit = tmp_path / "kit.json"
+    keyfile.write(kit, keyfile.DeviceKey(1, "00" * 32, "rig-1"))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        port = str(silent.getsockname()[1])
+        done = at(store, "replay", "--key", kit, "--port", port, "--wait", "2", EXAMPLE)
+    assert done.exit_code == EXIT_TRY_LATER, done.stderr
+    assert f"asking 127.0.0.1:{port} for a session ..." in done.stderr
+    assert f"no answer from 127.0.0.1:{port}" in done.stderr and "no_answer" not in done.stderr

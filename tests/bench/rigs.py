@@ -38,7 +38,9 @@ class Rig:
 
     def __init__(self, job: dict[str, Any], number: int, rng: np.random.Generator) -> None:
         key = DeviceKey(**job["devices"][number])
-        config = key.config(int(rng.integers(1 << 62)), linger_ms=5_000, probes=False)
+        config = key.config(
+            int(rng.integers(1 << 62)), linger_ms=1 if job["per_packet"] else 5_000, probes=False
+        )
         self.sent_ns: dict[int, int] = {}
         self.latency_ms: list[float] = []
         self.refused = 0
@@ -130,10 +132,11 @@ async def main(job: dict[str, Any]) -> dict[str, Any]:
         await rig.driver.__aexit__(None, None, None)
     usage = resource.getrusage(resource.RUSAGE_SELF)
     latency = np.array([ms for rig in rigs for ms in rig.latency_ms] or [0.0])
+    sent = [int(rig.driver.device.status()["sent"]) for rig in rigs]  # type: ignore[call-overload]
     resent = [int(rig.driver.device.status()["resent"]) for rig in rigs]  # type: ignore[call-overload]
     return {
         "samples": sum(rig.samples for rig in rigs),
-        "packets": len(plan),
+        "packets": sum(sent),
         "seconds": took,
         "late_ms": late * 1000,
         "drained": all(drained),

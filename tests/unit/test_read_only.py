@@ -87,9 +87,12 @@ def test_everything_that_only_looks_works_on_a_medium_that_is_read_only(closed: 
         with pytest.raises(PermissionError):
             (closed.data_dir / "x").touch()
         report = verify_store(closed)
-        assert (report.batches, report.opened) == (batches, opened) and opened and not report.unopened
+        assert (report.batches, report.opened) == (batches, opened)
+        assert opened
+        assert not report.unopened
         checked, repairs = fsck_store(closed)
-        assert repairs == [] and checked.notes == report.notes
+        assert repairs == []
+        assert checked.notes == report.notes
         with tempfile.TemporaryDirectory() as out:
             exported = export_log(closed, Path(out) / "log")
         keys, mark = load_keys(closed), mark_here(closed)
@@ -97,7 +100,8 @@ def test_everything_that_only_looks_works_on_a_medium_that_is_read_only(closed: 
             checkpoint = signed_checkpoint(snapshot, mark, keys)
             vault = Vault.open(closed.vault, bytes.fromhex(origin_hash(keys.origin)))
             document = prove_batch(snapshot, vault, 1, checkpoint)
-        assert document["entry"] and exported.size == report.size
+        assert document["entry"]
+        assert exported.size == report.size
         return "done"
 
     assert as_reader(look) == "done"
@@ -137,7 +141,8 @@ def test_a_mark_that_may_not_be_read_is_a_matter_of_access(closed: Layout) -> No
     assert said.startswith(
         f"{EXIT_REFUSED} disk_io: the mark cannot be opened: {closed.mark}: Permission denied"
     )
-    assert "needs access" in said and "dmesg" not in said
+    assert "needs access" in said
+    assert "dmesg" not in said
 
 
 def test_a_mark_that_was_opened_to_look_is_not_written(closed: Layout) -> None:
@@ -151,4 +156,6 @@ def test_a_mark_that_was_opened_to_look_is_not_written(closed: Layout) -> None:
 
 def test_an_error_of_a_file_that_was_open_is_one_of_the_disk() -> None:
     found = disk_error(OSError(30, "Read-only file system"), "it cannot be written", fatal=True)
-    assert "dmesg" in found.hint and found.exit_code != EXIT_REFUSED and found.fatal
+    assert "dmesg" in found.hint
+    assert found.exit_code != EXIT_REFUSED
+    assert found.fatal

@@ -153,7 +153,7 @@ def test_a_key_that_others_may_touch_is_refused(name: str, mode: int, layout: La
     with pytest.raises(ConfigError) as caught:
         load_keys(layout, {})
     assert caught.value.code == "file_permissions"
-    assert f"chmod 600 {name}.key" in caught.value.hint
+    assert f"chmod 600 {layout.key(name)}" in caught.value.hint
     assert caught.value.exit_code == 78
 
 

@@ -359,7 +359,7 @@ def test_after_the_stop_the_store_is_checked_and_damage_is_placed(
     assert code == 0
     done = rig("status")
     assert done.exit_code == EXIT_UNREACHABLE
-    assert "vestibule run" in done.stderr
+    assert f"`vestibule --data-dir {rig.data_dir} run`" in done.stderr
     assert rig("init", "--origin", ORIGIN).exit_code == EXIT_REFUSED
     assert rig.json("fsck")["faults"] == []
 
@@ -380,3 +380,15 @@ def test_after_the_stop_the_store_is_checked_and_damage_is_placed(
     assert shown.exit_code == EXIT_VERIFY
     assert "  mend   " in shown.stdout
     assert "in the data directory" not in shown.stdout
+
+
+def test_a_name_that_is_taken_is_said_and_a_key_without_a_place_is_not_made(rig: Rig, tmp_path: Path) -> None:
+    first = rig.json("device", "add", "kit of two")["device"]
+    second = rig("device", "add", "kit of two", "--out", tmp_path / "second.json")
+    assert second.exit_code == 0, second.stderr
+    assert f"device {first} is called kit of two too" in second.stderr
+    assert keyfile.read(tmp_path / "second.json").device != first
+    before = rig.json("device", "list")
+    refused = rig("device", "add", "third", "--out", tmp_path / ("x" * 300))
+    assert refused.exit_code == EXIT_USAGE
+    assert rig.json("device", "list") == before

@@ -107,7 +107,7 @@ async def test_a_killed_and_moved_store_is_refused_until_it_is_adopted(tmp_path:
         async with ward.at_work(pauses=0):
             said = await asyncio.to_thread(refused, gateway.layout)
         assert "was copied or moved" in said
-        assert "vestibule ledger adopt" in said
+        assert f"`vestibule --data-dir {gateway.layout.data_dir} ledger adopt`" in said
         assert got == [[], []]
 
         # Not taken over without a yes.

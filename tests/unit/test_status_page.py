@@ -58,7 +58,12 @@ def test_the_step_fits_the_reason(counts: dict[str, dict[str, int]], said: str) 
 
 
 def test_what_a_healthy_network_does_is_not_told() -> None:
-    assert "copy" not in page(refused={"copy": 10_000, "hello_replay": 3})
+    assert "copy" not in page(refused={"copy": 10_000})
+
+
+def test_a_counter_that_does_not_go_on_is_told() -> None:
+    """The only sign of a headset whose app lost its HELLO counter."""
+    assert "hello_replay" in page(refused={"hello_replay": 3})
 
 
 def test_the_buffer_that_the_kernel_granted_is_shown() -> None:

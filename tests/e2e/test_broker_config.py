@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import re
 import shutil
@@ -13,25 +12,15 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from paths import ROOT
 
-SBIN = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
-MOSQUITTO, PASSWD = (shutil.which(name, path=SBIN) for name in ("mosquitto", "mosquitto_passwd"))
+from tests.servers import MOSQUITTO, MOSQUITTO_PASSWD, certificate, free_port
 
 # MQTT 5 reason codes (section 2.4 of the standard)
 SUCCESS, NO_SUBSCRIBERS, NOT_AUTHORIZED = 0x00, 0x10, 0x87
 USERS = {"gw-rig-1": "gateway secret", "dev-rig-1-7": "device secret"}
-
-pytestmark = pytest.mark.skipif(
-    MOSQUITTO is None or PASSWD is None, reason="needs mosquitto (scripts/system-deps.sh)"
-)
 
 
 @dataclass(frozen=True)
@@ -42,39 +31,6 @@ class Broker:
     tls: ssl.SSLContext
 
 
-def certificate(folder: Path) -> None:
-    """Write ca.crt, broker.crt and broker.key: one self-signed certificate for localhost."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = made.public_bytes(serialization.Encoding.PEM)
-    (folder / "ca.crt").write_bytes(pem)
-    (folder / "broker.crt").write_bytes(pem)
-    (folder / "broker.key").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     folder = tmp_path_factory.mktemp("broker")
@@ -83,7 +39,9 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     (folder / "vestibule.passwd").touch()
     for user, password in USERS.items():
         subprocess.run(
-            [str(PASSWD), "-b", str(folder / "vestibule.passwd"), user, password], check=True, timeout=30
+            [str(MOSQUITTO_PASSWD), "-b", str(folder / "vestibule.passwd"), user, password],
+            check=True,
+            timeout=30,
         )
     port = free_port()
     text = (ROOT / "configs" / "mosquitto.conf").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from paths import ROOT
-from servers import MOSQUITTO, MOSQUITTO_PASSWD, Mosquitto, shipped_acl
+from servers import Mosquitto, shipped_acl
 
 from gateway.core.effects import Acknowledge, Arrival, MqttSource
 from gateway.core.effects import Send as Answer
@@ -20,10 +20,6 @@ from gateway.net.mqtt import Broker, BrokerSettings
 from gateway.net.mqtt_device import DeviceClient
 from gateway.net.mqtt_line import Line
 from gateway.wire.packet import MAX_MQTT_BYTES
-
-pytestmark = pytest.mark.skipif(
-    MOSQUITTO is None or MOSQUITTO_PASSWD is None, reason="needs mosquitto (scripts/system-deps.sh)"
-)
 
 WAIT_S = 15.0
 HOMES = {"rig-1": (7, 8), "rig-2": (7,)}

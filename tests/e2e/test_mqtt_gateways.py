@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from e2e.daemon import Gateway
-from servers import MOSQUITTO, MOSQUITTO_PASSWD, Mosquitto, shipped_acl
+from servers import Mosquitto, shipped_acl
 
 from gateway.app import keyfile
 from gateway.app.drive import Transport
@@ -39,9 +39,6 @@ from gateway.wire import packet as wire
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(
-        MOSQUITTO is None or MOSQUITTO_PASSWD is None, reason="needs mosquitto (scripts/system-deps.sh)"
-    ),
 ]
 
 NAMES = ("rig-1", "rig-2")

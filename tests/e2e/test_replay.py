@@ -17,7 +17,7 @@ import pytest
 from e2e.daemon import NAME, Gateway, Stored
 from independent import tracks_of
 from paths import DATA, ROOT
-from servers import MOSQUITTO, Mosquitto, shipped_acl
+from servers import Mosquitto, shipped_acl
 
 from gateway.app import keyfile
 from gateway.app.outcome import Outcome
@@ -232,7 +232,6 @@ def test_the_command_shows_a_sum_that_a_person_can_add_up(gateway: Gateway) -> N
     assert "begins like no format" in bad.stderr
 
 
-@pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
 @pytest.mark.parametrize("what", ["pico", "quest", "eye", "faulty eye", "clips"])
 def test_over_mqtt(tmp_path: Path, what: str) -> None:
     one = {"pico": PICO, "quest": QUEST, "eye": CLEAN, "faulty eye": FAULTY}

@@ -15,7 +15,7 @@ ARGS ?=
 FUZZ_SECONDS ?= 60
 export PYTHON HASHES
 
-.PHONY: help setup system-deps demo lint check test bench torture fuzz clean
+.PHONY: help setup system-deps engines demo lint check test bench torture fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -23,8 +23,11 @@ help: ## show this list
 setup: ## create .venv with the pinned packages (the other targets do it by themselves)
 	@scripts/setup.sh
 
-system-deps: ## mosquitto and gcc, which the tests use
+system-deps: ## mosquitto, gcc and mono, which the tests use
 	@scripts/system-deps.sh
+
+engines: ## Godot 4 and C# (Unity's profile), in the user's cache; the tests of the plugins use them
+	@scripts/engines.sh
 
 demo: setup ## a whole clinic in a minute, with simulated people and no hardware
 	@exec $(BIN)/vestibule demo $(ARGS)
@@ -40,14 +43,14 @@ check: lint ## before each commit, under 90 s: format, rules, types, fast tests
 	@echo "[vestibule] fast tests" >&2
 	@$(PYTEST) -q $(SPREAD) -m "not slow and not torture" tests/arch tests/unit tests/property tests/vectors tests/sim $(ARGS)
 
-test: system-deps lint ## everything that proves an acceptance: check, and with real servers, crashes and fuzzing
+test: system-deps engines lint ## everything that proves an acceptance: check, and with real servers, crashes and fuzzing
 	@echo "[vestibule] all tests (a few minutes)" >&2
 	@VESTIBULE_FUZZ_SECONDS=$${VESTIBULE_FUZZ_SECONDS:-5} $(PYTEST) -q $(SPREAD) -m "not torture" --ignore=tests/bench tests $(ARGS)
 
 bench: setup ## measure; figures on the screen and in tests/bench/out
 	@$(PYTEST) -q -s -p no:xdist tests/bench $(ARGS)
 
-torture: system-deps setup ## the long forms, with their numbers; takes hours
+torture: system-deps engines setup ## the long forms, with their numbers; takes hours
 	@$(PYTEST) -v -m torture tests $(ARGS)
 
 fuzz: setup ## FUZZ_SECONDS=60 for each parser

@@ -42,10 +42,17 @@ EntryWord = Literal[
 
 DeviceState = Literal["recording", "waiting", "refused"]
 
+CommandVerb = Literal["open", "stop", "hold", "rotate", "haptic", "text", "marker", "other"]
+
+CommandResult = Literal["done", "refused", "unsupported", "no_answer", "ended", "other"]
+"""What became of a command: what the device said, no answer in time, or its link ended first."""
+
 Op = Literal["prove", "export", "view", "live", "other"]
 
 _REASONS = frozenset(get_args(Reason))
 _ENTRY_WORDS = frozenset(get_args(EntryWord))
+_COMMAND_VERBS = frozenset(get_args(CommandVerb))
+_COMMAND_RESULTS = frozenset(get_args(CommandResult))
 
 
 def reason(code: str) -> Reason:
@@ -56,6 +63,16 @@ def reason(code: str) -> Reason:
 def entry_word(kind: str) -> EntryWord:
     """Return an entry's type as a word of the closed set, `other` where it is none."""
     return kind if kind in _ENTRY_WORDS else "other"  # type: ignore[return-value]
+
+
+def command_verb(verb: str) -> CommandVerb:
+    """Return a command's verb as a word of the closed set, `other` where it is none."""
+    return verb if verb in _COMMAND_VERBS else "other"  # type: ignore[return-value]
+
+
+def command_result(result: str) -> CommandResult:
+    """Return what became of a command as a word of the closed set, `other` where it is none."""
+    return result if result in _COMMAND_RESULTS else "other"  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +198,47 @@ class DevicePaired(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class KeyRotationStarted(Event):
+    """A device is to get another key; the old one is good until the new one is used."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRotated(Event):
+    """A device said HELLO under its new key: the old one is good no longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRevoked(Event):
+    """Nothing that a device sends is taken any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandsSent(Event):
+    """Devices were asked for something, since the last report; what is sent again for want of an answer is not counted.
+
+    Args:
+        count: commands.
+    """
+
+    level: ClassVar[Level] = "debug"
+    verb: CommandVerb
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommandsAnswered(Event):
+    """It is known what became of commands, since the last report.
+
+    Args:
+        count: commands.
+    """
+
+    verb: CommandVerb
+    result: CommandResult
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class DevicesWelcomed(Event):
     """A device's HELLO was answered."""
 
@@ -191,6 +249,11 @@ class DevicesWelcomed(Event):
 @dataclass(frozen=True, slots=True)
 class SessionOpened(Event):
     """A sitting began."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionWithdrawn(Event):
+    """Consent to a sitting was withdrawn: nothing more of it is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +327,17 @@ class CycleHeld(Event):
 
     level: ClassVar[Level] = "warning"
     reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class CycleResumed(Event):
+    """Batches begin again after a CycleHeld.
+
+    Args:
+        held_ms: how long none could.
+    """
+
+    held_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,25 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from gateway.device.account import samples_in
 from gateway.device.config import DeviceConfig
-from gateway.device.events import Effect, Event, Persist, Received, Send, Tick
+from gateway.device.events import (
+    Dropped,
+    Effect,
+    Event,
+    Keep,
+    Persist,
+    PersistKey,
+    Received,
+    Restored,
+    Send,
+    SendKept,
+    Settled,
+    SpoolLost,
+    Tick,
+)
 from gateway.device.machine import Device
+from gateway.device.spool import KeptLink, KeptPacket, in_order
 from gateway.keys.link import DOWN, UP, LinkCipher, LinkKeys, handshake_key, tag, tag_matches
 from gateway.wire import control, kinds
 from gateway.wire import packet as wire
@@ -55,6 +71,8 @@ class OtherSide:
     def __init__(self, key: bytes = KEY, device: int = 7) -> None:
         self.key, self.device = key, device
         self.k_hs = handshake_key(key)
+        self.next_key = b""
+        """Taken from the first HELLO under it on."""
         self.links: dict[int, FarLink] = {}
         self.hellos: list[tuple[int, control.Hello]] = []
         self.state = control.RECORDING
@@ -68,6 +86,9 @@ class OtherSide:
         header = wire.parse_header(packet)
         assert header.type == wire.HELLO
         assert len(packet) == wire.HELLO_BYTES
+        if self.next_key and tag_matches(handshake_key(self.next_key), packet):
+            self.key, self.next_key = self.next_key, b""
+            self.k_hs = handshake_key(self.key)
         assert tag_matches(self.k_hs, packet)
         hello = control.decode(control.Hello, bytes(wire.body_of(packet)))
         assert hello.device == self.device
@@ -158,7 +179,9 @@ class OtherSide:
     def command(self, link: FarLink, verb: str, *args: int | float | str, seq: int | None = None) -> bytes:
         return self.down(link, wire.COMMAND, control.encode(control.Command(verb, list(args))), seq)
 
-    def reset(self, link: int, packet: bytes, reason: str = "ended", **changes: object) -> bytes:
+    def reset(
+        self, link: int, packet: bytes, reason: str = "ended", key: bytes = b"", **changes: object
+    ) -> bytes:
         values: dict[str, object] = {
             "seq": wire.parse_header(packet).seq,
             "tag": packet[-16:],
@@ -166,7 +189,7 @@ class OtherSide:
         }
         head = wire.pack_header(wire.RESET, link, 0, 5)
         head += control.encode(control.Reset(**(values | changes)))  # type: ignore[arg-type]
-        return head + tag(self.k_hs, head)
+        return head + tag(handshake_key(key or self.key), head)
 
     def samples(self, session: bytes = SESSION) -> dict[int, list[tuple[int, int]]]:
         """(first, count) of every frame received, by stream, ascending."""
@@ -196,6 +219,30 @@ def _checked(header: wire.Header, body: bytes) -> Data | Bye:
         assert totals[frame.stream] >= frame.first_sample + sample_count(frame)
         check_samples(frame)
     return data
+
+
+def balanced(rig: Rig) -> bool:
+    """Whether every sample of the device is accounted for."""
+    device = rig.device
+    unsealed = device.status()["unsealed"]
+    assert isinstance(unsealed, int)
+    for account, more in ((device.account, unsealed), (device.earlier, 0)):
+        held = sum(
+            samples_in([one])
+            for link in device.links
+            if link.account is account
+            for seq in range(link.next_seq)
+            if (one := link.ring.get(seq))
+        )
+        gone = account.stored + sum(account.refused.values()) + sum(account.lost.values())
+        if account.captured != gone + held + more:
+            return False
+    return True
+
+
+def _kept(keep: Keep) -> KeptPacket:
+    header = wire.parse_header(keep.packet)
+    return KeptPacket(keep.seq, keep.samples, len(keep.packet), keep.packet[-16:], header.type == wire.BYE)
 
 
 def ranges(seqs: list[int]) -> list[int]:
@@ -232,6 +279,10 @@ class Rig:
     sent: list[tuple[int, bytes]] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
     persisted: list[int] = field(default_factory=list)
+    keys: list[bytes] = field(default_factory=list)
+    """The device's storage of keys: the last is the one it would start with."""
+    spool: dict[int, dict[int, Keep]] = field(default_factory=dict)
+    """Its spool, by link and seq; what is settled is gone at once."""
     max_bytes: int = wire.MAX_DATAGRAM_BYTES
     _queue: list[tuple[int, bytes]] = field(default_factory=list)
     _next_commit: int = 0
@@ -240,6 +291,22 @@ class Rig:
     def make(cls, far: OtherSide | None = None, **changes: object) -> Rig:
         made = config(**changes)
         return cls(far or OtherSide(), Device(made, random.Random(1).randbytes), max_bytes=made.packet_bytes)
+
+    def restart(self, **changes: object) -> None:
+        """The app was killed and starts again: what it kept is what it knows."""
+        kept = {
+            "hello_seq": self.persisted[-1] if self.persisted else 4,
+            "key": self.keys[-1] if self.keys else KEY,
+            "run": self.device.config.run + 1,
+            "spool_bytes": self.device.config.spool_bytes,
+        }
+        self.device = Device(config(**(kept | changes)), random.Random(self.now).randbytes)
+        self._queue.clear()
+        for number, packets in sorted(self.spool.items()):
+            if packets:
+                card = next(iter(packets.values())).card
+                assert card.link == number
+                self.step(Restored(KeptLink(card, in_order(map(_kept, packets.values())))))
 
     def step(self, event: Event) -> list[Effect]:
         effects = self.device.step(event, self.now)
@@ -257,14 +324,34 @@ class Rig:
         for effect in effects:
             if isinstance(effect, Persist):
                 self.persisted.append(effect.hello_seq)
+            elif isinstance(effect, PersistKey):
+                self.keys.append(effect.key)
             elif isinstance(effect, Send):
-                self.sent.append((self.now, effect.packet))
-                header = wire.parse_header(effect.packet, self.max_bytes)
-                if effect.hello:
-                    assert self.persisted, "the counter is kept before its HELLO leaves"
-                    assert self.persisted[-1] == header.seq
-                if self.up and not self.lose(header):
-                    self._answer(effect.packet, header)
+                self._send(effect.packet, hello=effect.hello)
+            elif isinstance(effect, Keep):
+                assert effect.seq not in self.spool.setdefault(effect.card.link, {}), "kept once"
+                assert effect.packet
+                self.spool[effect.card.link][effect.seq] = effect
+            elif isinstance(effect, SendKept):
+                kept = self.spool.get(effect.link, {}).get(effect.seq)
+                if kept is None:
+                    self.step(SpoolLost(effect.link, effect.seq))
+                else:
+                    self._send(kept.packet)
+            elif isinstance(effect, Settled):
+                for seq in [seq for seq in self.spool[effect.link] if effect.first <= seq <= effect.last]:
+                    del self.spool[effect.link][seq]
+            elif isinstance(effect, Dropped):
+                self.spool.pop(effect.link, None)
+
+    def _send(self, packet: bytes, *, hello: bool = False) -> None:
+        self.sent.append((self.now, packet))
+        header = wire.parse_header(packet, self.max_bytes)
+        if hello:
+            assert self.persisted, "the counter is kept before its HELLO leaves"
+            assert self.persisted[-1] == header.seq
+        if self.up and not self.lose(header):
+            self._answer(packet, header)
 
     def _answer(self, packet: bytes, header: wire.Header) -> None:
         if header.type == wire.HELLO:

@@ -7,11 +7,13 @@ unknown outcome, and only a restart that reads again can tell.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gateway.core.batcher import SealedBatch
 from gateway.core.ledger import Plan
 from gateway.core.records import BatchRow, PartRow, Writes
+from gateway.entries.envelope import Body
+from gateway.entries.types import batch_body
 from gateway.errors import StoreError
 from gateway.store.disk import Disk
 from gateway.tlog import merkle
@@ -37,7 +39,23 @@ class Cycle:
     opened_s: int = 0
     sealed_s: int = 0
     plan: Plan | None = None
-    appended: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+    def body(self, gateway: str, at_ms: int) -> Body:
+        """The body of the batch's entry."""
+        batch = self.batch
+        assert batch is not None
+        return batch_body(
+            gateway,
+            at_ms,
+            self.number,
+            batch.root,
+            len(batch.parts),
+            batch.frames,
+            batch.samples,
+            batch.refused,
+            self.opened_s,
+            self.sealed_s,
+        )
 
 
 async def commit(disk: Disk, cycle: Cycle) -> None:

@@ -24,9 +24,10 @@ from gateway.app.export import LogReader
 from gateway.app.house import Floors, House
 from gateway.app.notify import Watchdog, notify, watchdog_interval_s
 from gateway.app.observe import Observer
+from gateway.app.requests import Reach
 from gateway.app.spine import Spine
 from gateway.app.startup import Store, names_of, open_store, random_bytes
-from gateway.app.verbs import Reach, Verbs
+from gateway.app.verbs import Verbs
 from gateway.core.batcher import Batcher
 from gateway.core.fairqueue import FairQueue
 from gateway.core.intake import Intake, Limits
@@ -92,6 +93,7 @@ def build_house(store: Store, config: Config, observer: Observer) -> House:
         state.streams,
         state.next_link,
         state.next_device,
+        state.withdrawn,
     )
     recording = Recording()
     intake = Intake(
@@ -194,7 +196,9 @@ class Daemon:
             await http.start()
             if config.udp.enabled:
                 udp_host, udp_port = _address(config.udp.listen)
-                self._udp = UdpEdge(udp_host, udp_port, config.udp.receive_buffer_bytes, spine.arrive)
+                self._udp = UdpEdge(
+                    udp_host, udp_port, config.udp.receive_buffer_bytes, spine.arrivals.arrive
+                )
                 house.udp = self._udp.send
             if config.mqtt.enabled:
                 self._broker = self._make_broker(spine)
@@ -297,7 +301,7 @@ class Daemon:
             ),
             names.gateway,
             names.home,
-            spine.arrive_when_room,
+            spine.arrivals.arrive_when_room,
             lambda connected: self._broker_news(),
         )
 

@@ -10,14 +10,14 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from gateway.app import config
 from gateway.app.child import Child
+from gateway.app.crew import ends_early
 from gateway.app.demo_rigs import DemoRig, Sight, plans
 from gateway.app.desk import Desk
 from gateway.app.evidence import encode_evidence, verify_evidence
@@ -112,7 +112,7 @@ async def demo(data_dir: Path, rigs: int, seconds: float, say: Say, show: Show) 
     async with Child(layout, data_dir / "demo.log") as child:
         status = await child.ready()
         say("gateway", f"runs, UDP {status['udp']}, its log on http://{status['http']}")
-        with _ends_early() as enough:
+        with ends_early(signal.SIGINT) as enough:
             done, sights, sessions = await _record(child.desk, status, rigs, seconds, enough, say, show)
         status = await child.desk.ask("status")
         say("sessions", "closed; all that the headsets held was delivered")
@@ -215,20 +215,3 @@ def _first_sample(sessions: list[dict[str, Any]]) -> tuple[str, int, int, int]:
     row = sessions[0]
     stream = next(stream for stream in row["streams"] if stream["stored"])
     return row["session"], stream["stream"], stream["total"] // 2, stream["device"]
-
-
-@contextmanager
-def _ends_early() -> Iterator[asyncio.Event]:
-    """Ctrl-C ends the recording, and the rest goes on; the second time it ends everything."""
-    loop, enough, task = asyncio.get_running_loop(), asyncio.Event(), asyncio.current_task()
-
-    def interrupted() -> None:
-        if enough.is_set() and task is not None:
-            task.cancel()
-        enough.set()
-
-    loop.add_signal_handler(signal.SIGINT, interrupted)
-    try:
-        yield enough
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)

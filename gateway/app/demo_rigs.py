@@ -11,10 +11,10 @@ import numpy as np
 from gateway.app.feed import RecordingClock
 from gateway.app.keyfile import DeviceKey, unkept
 from gateway.app.rig import Rig, Way
-from gateway.sources.people import NOMINAL_HZ, TRACK_KINDS, Person
+from gateway.app.simulate import wear
+from gateway.sources.people import TRACK_KINDS, Person
 from gateway.wire import kinds
 
-TICK_S: Final = 0.02
 DRAIN_S: Final = 15.0
 WAIT_S: Final = 15.0
 SEED: Final = 20_260  # the same people in every demonstration
@@ -119,17 +119,5 @@ class DemoRig:
             LocalError: `not_recording`.
         """
         await self.rig.begin(WAIT_S)
-        for stream, (track, kind) in enumerate(TRACK_KINDS.items()):
-            info = {"track": track, "kind": kinds.KINDS[kind].name, "vendor": "simulated", "axes": "openxr"}
-            self.rig.describe(stream, {**info, "nominal_hz": NOMINAL_HZ[track]})
-        begin_ns = done_ns = self.rig.clock_ns()
-        end_ns = begin_ns + int(seconds * 1e9)
-        while done_ns < end_ns and not enough.is_set():
-            await asyncio.sleep(TICK_S)
-            now_ns = min(self.rig.clock_ns(), end_ns)
-            for stream, (track, kind) in enumerate(TRACK_KINDS.items()):
-                samples = self._person.render(track, done_ns, now_ns)
-                if len(samples):
-                    self.rig.driver.capture(stream, kind, samples.tobytes(), len(samples))
-            done_ns = now_ns
+        await wear(self.rig, self._person, tuple(TRACK_KINDS), enough, seconds)
         self.rig.drained = await self.rig.driver.stop(DRAIN_S)

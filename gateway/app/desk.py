@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from gateway.app import keyfile
 from gateway.app.keyfile import DeviceKey
+from gateway.core.records import SESSION_OVER
 from gateway.core.sessions import MAX_DEVICES
 from gateway.net.control import call
 from gateway.wire import kinds
@@ -91,7 +92,7 @@ class Desk:
         """
         await self.ask("session.close", session=session, now=False)
         row = await self._closed(session, deadline_s)
-        if row["state"] != "closed":
+        if row["state"] not in SESSION_OVER:
             await self.ask("session.close", session=session, now=True)
             row = await self._closed(session, deadline_s)
         return row
@@ -105,6 +106,6 @@ class Desk:
         until_s = time.monotonic() + deadline_s
         while True:
             row = (await self.sessions(session.__eq__))[0]
-            if row["state"] == "closed" or time.monotonic() > until_s:
+            if row["state"] in SESSION_OVER or time.monotonic() > until_s:
                 return row
             await asyncio.sleep(LOOK_S)

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from gateway.device import events as ev
 from gateway.device.machine import Device
+from gateway.device.spool import KeptLink
 
 
 class Transport(Protocol):
@@ -29,6 +30,26 @@ class Transport(Protocol):
         """Disconnect; nothing is received any more."""
 
 
+class Spool(Protocol):
+    """Where a device keeps packets beyond its ring (`spool_files.SpoolFiles`)."""
+
+    def load(self) -> list[KeptLink]:
+        """What earlier runs left, oldest link first."""
+
+    def perform(self, effect: ev.Spooled) -> bytes | None:
+        """Do what the machine wants; the packet that `SendKept` asks for, or None when it is not there."""
+
+    def flush(self) -> None:
+        """Write down what was kept so far."""
+
+    def close(self) -> None:
+        """Nothing more comes."""
+
+
+def forget_key(key: bytes) -> None:
+    """For a device that lives no longer than this process: there is nothing to keep."""
+
+
 class Driver:
     """One device at work, between `async with` and its end.
 
@@ -38,6 +59,8 @@ class Driver:
         keep: makes the HELLO counter durable (`keyfile.Kept`); called before the HELLO is sent.
         clock_ns: the device's clock.
         tell: takes every effect after it was performed.
+        keep_key: makes a new K_dev durable; called before anything is said that uses it.
+        spool: of a device that is configured with one; what earlier runs left in it drains first.
     """
 
     def __init__(
@@ -47,12 +70,16 @@ class Driver:
         keep: Callable[[int], None],
         clock_ns: Callable[[], int] = time.monotonic_ns,
         tell: Callable[[ev.Effect], None] | None = None,
+        keep_key: Callable[[bytes], None] = forget_key,
+        spool: Spool | None = None,
     ) -> None:
         self.device = device
         self._transport = transport
         self._keep = keep
         self._clock_ns = clock_ns
         self._tell = tell
+        self._keep_key = keep_key
+        self._spool = spool
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
@@ -60,8 +87,11 @@ class Driver:
         self._open = False
 
     async def __aenter__(self) -> Driver:
+        kept = self._spool.load() if self._spool is not None else []
         await self._transport.open(self._received)
         self._open = True
+        for link in kept:
+            self._step(ev.Restored(link))
         return self
 
     async def __aexit__(
@@ -70,6 +100,11 @@ class Driver:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._spool is not None:
+            self._spool.close()
+        await self._close()
+
+    async def _close(self) -> None:
         self._open = False
         if self._timer is not None:
             self._timer.cancel()
@@ -89,6 +124,21 @@ class Driver:
     def resume(self) -> None:
         """Capture again."""
         self._step(ev.Resume())
+
+    async def sleep(self) -> None:
+        """The headset sleeps: BYE, and then nothing is sent, received or timed until `wake`."""
+        self.pause("sleep")
+        await self._close()
+
+    async def wake(self) -> None:
+        """A new socket, and capture again (VT1, "Links").
+
+        Raises:
+            Unreachable: the way to the gateway cannot be opened.
+        """
+        await self._transport.open(self._received)
+        self._open = True
+        self.resume()
 
     def capture(self, stream: int, kind: int, samples: bytes, count: int) -> None:
         """Take samples in and send what is full.
@@ -189,13 +239,27 @@ class Driver:
             self._wake()
 
     def _perform(self, effects: list[ev.Effect]) -> None:
+        spooled, lost = False, []
         for effect in effects:
             if isinstance(effect, ev.Send):
                 self._transport.send(effect)
             elif isinstance(effect, ev.Persist):
                 self._keep(effect.hello_seq)
+            elif isinstance(effect, ev.PersistKey):
+                self._keep_key(effect.key)
+            elif isinstance(effect, ev.Spooled) and self._spool is not None:
+                spooled = True
+                packet = self._spool.perform(effect)
+                if packet is not None and isinstance(effect, ev.SendKept):
+                    self._transport.send(ev.Send(packet, False, effect.gateway))
+                elif isinstance(effect, ev.SendKept):
+                    lost.append(ev.SpoolLost(effect.link, effect.seq))
             if self._tell is not None:
                 self._tell(effect)
+        if spooled and self._spool is not None:
+            self._spool.flush()
+        for event in lost:
+            self._step(event)
 
     def _plan(self, now_ns: int) -> None:
         wake_at = self.device.wake_at

@@ -176,6 +176,11 @@ async def _flood(driver: Driver, feed: Feed, told: Callable[[], None]) -> None:
 def is_full(driver: Driver) -> bool:
     """Whether the device's ring holds so much that capturing more could overflow it."""
     links, config = driver.device.links, driver.device.config
+    if config.spool_bytes:
+        return (
+            links.kept_packets > RING_SHARE * config.spool_packets
+            or links.kept_bytes > RING_SHARE * config.spool_bytes
+        )
     return (
         links.held_packets > RING_SHARE * config.ring_packets
         or links.held_bytes > RING_SHARE * config.ring_bytes

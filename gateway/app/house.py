@@ -6,21 +6,27 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from gateway import events
 from gateway.app.cycle import Cycle
 from gateway.app.observe import Observer
+from gateway.core import commands
 from gateway.core.batcher import Batcher, SealedBatch
-from gateway.core.effects import Acknowledge, MqttSource, Send
+from gateway.core.effects import Acknowledge, Effect, MqttSource, Send
 from gateway.core.fairqueue import FairQueue
 from gateway.core.intake import Intake
 from gateway.core.ledger import Ledger
+from gateway.core.link import Outcome
 from gateway.core.records import Session
 from gateway.core.registry import Registry
 from gateway.core.sessions import Sessions
 from gateway.ids import SessionId, SubjectRef
 from gateway.rights.recording import Recording
 from gateway.store.disk import Disk
+
+HOLD_TOLD: Final = {"disk_low": "disk_full", "disk_full": "disk_full"}
+"""Why nothing can be stored -> what devices are told. They learn it where room is what is missing."""
 
 
 @dataclass(slots=True)
@@ -98,8 +104,10 @@ class House:
         self.last_commit_ns = registry.clock_ns()
         self.turned_ns = registry.clock_ns()
         self.held = ""
+        self.held_ns = 0
         self.on_head: Callable[[], None] = lambda: None
-        self.on_pairings: Callable[[], None] = lambda: None
+        self.on_devices: Callable[[], None] = lambda: None
+        self.on_outcome: Callable[[Outcome], None] = lambda outcome: None
         self.udp: Callable[[Send], None] = lambda send: None
         self.mqtt: Callable[[Send], None] = lambda send: None
         self.puback: Callable[[Acknowledge], None] = lambda acknowledge: None
@@ -107,6 +115,7 @@ class House:
         self._next_batch = next_batch
         self._floors = floors
         self._utc_ns = utc_ns
+        self._outcomes: Counter[tuple[str, str]] = Counter()
 
     # ---- clocks and numbers -----------------------------------------------------------------------------------
 
@@ -169,16 +178,30 @@ class House:
 
     # ---- events -----------------------------------------------------------------------------------------------
 
-    def hold(self, why: str) -> None:
-        """Nothing begins for now."""
+    def hold(self, why: str, now_ns: int) -> list[Effect]:
+        """Nothing begins for now; returns what devices are told, once in such a period."""
+        if not self.held:
+            self.held_ns = now_ns
         self.held = why
         self.observer.emit(events.CycleHeld(events.reason(why)))
         if why == "disk_low":
             self.observer.emit(events.DiskLow(self.disk.free_bytes()))
+        told = HOLD_TOLD.get(why)
+        return commands.hold(self.registry, told, now_ns) if told and not self.registry.holding else []
 
     def ready(self) -> None:
         """It goes on."""
         self.held = ""
+        self.observer.emit(events.CycleResumed((self.registry.clock_ns() - self.held_ns) // 1_000_000))
+        commands.release(self.registry)
+        self.answered()
+
+    def answered(self) -> None:
+        """What became of commands: counted, and told to whoever asked for one."""
+        outcomes, self.registry.outcomes = self.registry.outcomes, []
+        for outcome in outcomes:
+            self._outcomes[outcome.verb, outcome.result] += 1
+            self.on_outcome(outcome)
 
     def committed(self, cycle: Cycle, seal_ms: int, commit_ms: int) -> None:
         """A cycle is durable."""
@@ -204,8 +227,8 @@ class House:
                 )
             )
 
-        if cycle.writes.pairings:
-            self.on_pairings()
+        if cycle.writes.pairings or cycle.writes.devices:
+            self.on_devices()
         types = Counter(cycle.plan.types if cycle.plan is not None else [])
         del types["batch"]
         for kind, count in types.items():
@@ -243,8 +266,21 @@ class House:
             self.observer.emit(events.DevicePaired())
         for state, count in registry.welcomed.items():
             self.observer.emit(events.DevicesWelcomed(state, count))  # type: ignore[arg-type]
+        self._report_commands()
         totals.refused += intake.refused
         totals.frames_refused += intake.admission.refused
         totals.shed += registry.shed
         intake.refused, intake.admission.refused = Counter(), Counter()
         registry.shed, registry.welcomed, registry.new_pairs = Counter(), Counter(), 0
+
+    def _report_commands(self) -> None:
+        registry = self.registry
+        for verb, count in registry.commanded.items():
+            self.observer.emit(events.CommandsSent(events.command_verb(verb), count))
+        for (verb, result), count in self._outcomes.items():
+            self.observer.emit(
+                events.CommandsAnswered(events.command_verb(verb), events.command_result(result), count)
+            )
+        for _ in range(registry.rotated):
+            self.observer.emit(events.KeyRotated())
+        self._outcomes, registry.commanded, registry.rotated = Counter(), Counter(), 0

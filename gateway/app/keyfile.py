@@ -1,7 +1,8 @@
 """The key file of a device: what `vestibule device add` writes, and what a device without an app of its own keeps.
 
-JSON `{"device", "key", "home", "name", "hello_seq"}`, mode 0600. `hello_seq` is the HELLO counter last used: it is made
-durable before each HELLO, since a counter that is used twice is dropped by the gateway (VT1, "Handshake").
+JSON `{"device", "key", "home", "name", "hello_seq", "host", "port"}`, mode 0600; whatever else stands there is kept.
+`hello_seq` is the HELLO counter last used: it is made durable before each HELLO, since a counter that is used twice is
+dropped by the gateway (VT1, "Handshake").
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class DeviceKey(msgspec.Struct, frozen=True):
         home: the name its HELLO goes to.
         name: what people call it.
         hello_seq: HELLO counter last used; -1 for none.
+        host, port: of the gateway's UDP; empty and 0 where the file does not say.
     """
 
     device: int
@@ -37,6 +39,8 @@ class DeviceKey(msgspec.Struct, frozen=True):
     home: str
     name: str = ""
     hello_seq: int = NEVER
+    host: str = ""
+    port: int = 0
 
     def __repr__(self) -> str:
         return f"DeviceKey(device={self.device}, home={self.home!r})"
@@ -73,19 +77,29 @@ def parse(data: bytes) -> DeviceKey:
 
 
 def of_reply(reply: dict[str, Any]) -> DeviceKey:
-    """The key that `device.add` or `device.rotate` of the control socket answered."""
+    """The key that `device.add`, or `device.rotate` with `show`, of the control socket answered."""
     return DeviceKey(
         reply["device"],
         reply["key"],
         reply["home"],
         str(reply.get("name", "")),
         reply.get("hello_seq", NEVER),
+        str(reply.get("host", "")),
+        reply.get("port", 0),
     )
 
 
-def text(key: DeviceKey) -> bytes:
-    """A key file's bytes: one line of JSON."""
-    return msgspec.json.encode(key) + b"\n"
+def text(key: DeviceKey, others: dict[str, Any] | None = None) -> bytes:
+    """A key file's bytes: one line of JSON.
+
+    Args:
+        key: what is known here.
+        others: members that are not known here, to be kept.
+    """
+    told = msgspec.structs.asdict(key)
+    if not key.port:
+        del told["host"], told["port"]
+    return msgspec.json.encode({**told, **(others or {})}) + b"\n"
 
 
 def read(path: Path) -> DeviceKey:
@@ -111,7 +125,7 @@ def write(path: Path, key: DeviceKey, *, replace: bool = False) -> None:
 
 
 class Kept:
-    """Makes the HELLO counter of a key file durable; call it with the counter before the HELLO is sent.
+    """Makes the HELLO counter and the key of a key file durable; call it with the counter before the HELLO is sent.
 
     Args:
         path: the key file.
@@ -121,6 +135,7 @@ class Kept:
     def __init__(self, path: Path, key: DeviceKey) -> None:
         self._path = path
         self._key = key
+        self._others: dict[str, Any] | None = None
 
     def __call__(self, hello_seq: int) -> None:
         """Write it down.
@@ -128,8 +143,32 @@ class Kept:
         Raises:
             StoreError: it could not be made durable, so the HELLO must not leave.
         """
-        self._key = msgspec.structs.replace(self._key, hello_seq=hello_seq)
-        write(self._path, self._key, replace=True)
+        self._write(msgspec.structs.replace(self._key, hello_seq=hello_seq))
+
+    def take_key(self, key: bytes) -> None:
+        """Write down the next K_dev, before anything is said that uses it; the counter stays as it is.
+
+        Raises:
+            StoreError: it could not be made durable, so nothing may be said.
+        """
+        self._write(msgspec.structs.replace(self._key, key=key.hex()))
+
+    def _write(self, key: DeviceKey) -> None:
+        if self._others is None:
+            self._others = _others(self._path)
+        write_private(self._path, text(key, self._others), replace=True)
+        self._key = key
+
+
+def _others(path: Path) -> dict[str, Any]:
+    """Members of a key file that this release does not know: whoever wrote them may need them again."""
+    if not os.path.lexists(path):
+        return {}
+    try:
+        members = msgspec.json.decode(read_private(path, MAX_BYTES), type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _bad("it is no key file") from error
+    return {name: value for name, value in members.items() if name not in DeviceKey.__struct_fields__}
 
 
 def unkept(hello_seq: int) -> None:

@@ -32,7 +32,13 @@ Step = Callable[[sqlite3.Connection], None]
 PAGES: Final = 1024  # copied between two words of progress: 4 MiB
 ROOM: Final = 2  # the copy, and what a step may write beside it
 
-# As it stood in format 1; a step never follows the tables of later releases.
+# As they stood in format 1; a step never follows the tables of later releases.
+_DEVICES_1 = """
+CREATE TABLE devices (
+    device INTEGER PRIMARY KEY, name TEXT NOT NULL, key BLOB NOT NULL, state TEXT NOT NULL,
+    created_ms INTEGER NOT NULL, hello_seq INTEGER, next_key BLOB NOT NULL, next_by_file INTEGER NOT NULL
+) STRICT
+"""
 _STREAMS_1 = """
 CREATE TABLE streams (
     session BLOB NOT NULL, device INTEGER NOT NULL, run INTEGER NOT NULL, stream INTEGER NOT NULL,
@@ -44,7 +50,18 @@ CREATE TABLE streams (
 
 
 def _from_0(db: sqlite3.Connection) -> None:
-    """Format 0, of pre-releases, did not keep below which number a stream's holes were closed."""
+    """Format 0, of pre-releases, knew neither below which number a stream's holes were closed nor who carries a key."""
+    db.execute("ALTER TABLE devices RENAME TO devices_0")
+    db.execute(_DEVICES_1)
+    # Their keys were all carried by files.
+    db.execute(
+        "INSERT INTO devices SELECT device, name, key, state, created_ms, hello_seq, next_key, 1 FROM devices_0"
+    )
+    db.execute("DROP TABLE devices_0")
+    db.execute("DROP INDEX sessions_not_closed")
+    db.execute(
+        "CREATE INDEX sessions_not_over ON sessions (session) WHERE state <> 'closed' AND state <> 'withdrawn'"
+    )
     db.execute("ALTER TABLE streams RENAME TO streams_0")
     db.execute(_STREAMS_1)
     # 0 only makes a late sample "overlap" instead of "late": both are refused.

@@ -79,8 +79,18 @@ METRICS: dict[type[Event], tuple[Count, ...]] = {
     ),
     events.FramesRefused: (Count("frames_refused_total", "Frames not let in.", "count", ("reason",)),),
     events.DevicePaired: (Count("devices_paired_total", "Devices that got a key."),),
+    events.KeyRotationStarted: (
+        Count("key_rotations_started_total", "Devices that were to get another key."),
+    ),
+    events.KeyRotated: (Count("keys_rotated_total", "Devices that use their new key."),),
+    events.DeviceRevoked: (Count("devices_revoked_total", "Devices that were revoked."),),
+    events.CommandsSent: (Count("commands_sent_total", "Commands to devices.", "count", ("verb",)),),
+    events.CommandsAnswered: (
+        Count("commands_answered_total", "What became of commands.", "count", ("verb", "result")),
+    ),
     events.DevicesWelcomed: (Count("devices_welcomed_total", "HELLOs answered.", "count", ("state",)),),
     events.SessionOpened: (Count("sessions_opened_total", "Sittings begun."),),
+    events.SessionWithdrawn: (Count("sessions_withdrawn_total", "Sittings whose consent was withdrawn."),),
     events.SessionDraining: (Count("sessions_draining_total", "Sittings stopped and still drained."),),
     events.SessionClosed: (Count("sessions_closed_total", "Sittings complete."),),
     events.BatchCommitted: (
@@ -99,6 +109,9 @@ METRICS: dict[type[Event], tuple[Count, ...]] = {
     events.ReceiptsSent: (Count("receipts_sent_total", "Receipts sent to devices.", "count"),),
     events.AccessDecided: (Count("accesses_decided_total", "Answers to actors.", labels=("op", "allowed")),),
     events.CycleHeld: (Count("cycles_held_total", "Times that no batch could begin.", labels=("reason",)),),
+    events.CycleResumed: (
+        Count("held_seconds_total", "Time in which no batch could begin.", "held_ms", scale=0.001),
+    ),
     events.DiskLow: (
         Count("disk_low_total", "Times that free disk was below the floor."),
         Count("disk_free_bytes", "Free disk when it was last low.", "free_bytes", kind="gauge"),

@@ -21,9 +21,11 @@ class Outcome:
     Args:
         captured: numbered by the devices; clock and info samples are among them.
         stored, refused, missing: as the gateway counts them.
+        lost: what the devices know of what is missing, by cause: `overflow`, `link_gone`.
         open_streams: `(device, stream)` whose sum does not close.
         withheld: by kind: not captured, because the session does not permit the kind.
         unrecorded: offered while nothing was recorded.
+        earlier: samples of earlier runs that were in a spool, and what became of them.
         packets, resends: sent by the devices.
         held: packets without a receipt at the end.
         seconds: from the first sample to the last receipt.
@@ -34,9 +36,11 @@ class Outcome:
     stored: int
     refused: dict[str, int]
     missing: int
+    lost: dict[str, int]
     open_streams: list[tuple[int, int]]
     withheld: dict[str, int]
     unrecorded: int
+    earlier: dict[str, int]
     packets: int
     resends: int
     held: int
@@ -86,15 +90,30 @@ def outcome(
         stored=sum(sums[1] for sums in gateway.values()),
         refused=dict(refused),
         missing=sum(sums[3] for sums in gateway.values()),
+        lost=dict(sum((account.lost for account in accounts), Counter())),
         open_streams=unbalanced(captured, gateway),
         withheld=dict(withheld),
         unrecorded=sum(account.unrecorded for account in accounts),
+        earlier=_earlier(rigs),
         packets=sum(account.sent for account in accounts),
         resends=sum(account.resent for account in accounts),
         held=sum(rig.device.links.held_packets for rig in rigs),
         seconds=round(seconds, 3),
         sessions=sessions,
     )
+
+
+def _earlier(rigs: Sequence[Rig]) -> dict[str, int]:
+    """What spools gave back, as the devices know it; empty when there was nothing."""
+    accounts = [rig.device.earlier for rig in rigs if rig.device.earlier.captured]
+    if not accounts:
+        return {}
+    return {
+        "samples": sum(account.captured for account in accounts),
+        "stored": sum(account.stored for account in accounts),
+        "refused": sum(sum(account.refused.values()) for account in accounts),
+        "lost": sum(sum(account.lost.values()) for account in accounts),
+    }
 
 
 def _by_stream(rows: Iterable[dict[str, Any]]) -> dict[tuple[int, int], Sums]:

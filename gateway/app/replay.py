@@ -9,19 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
-from gateway.app import keyfile
+from gateway.app import crew
+from gateway.app.crew import Hand
 from gateway.app.desk import Desk
 from gateway.app.feed import Feed, RecordingClock, Strand, play, strands_of
-from gateway.app.keyfile import DeviceKey
-from gateway.app.outcome import Outcome, outcome
+from gateway.app.outcome import Outcome
 from gateway.app.report import Progress
 from gateway.app.rig import Rig, Together, Way, side_by_side
 from gateway.sources.track import Recording
 from gateway.wire import kinds
-
-CLOSE_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +40,25 @@ class Wanted:
     slow: Callable[[str], None] = lambda text: None
 
 
-async def with_keys(
-    wanted: Wanted, keys: list[tuple[DeviceKey, Callable[[int], None]]], way: Way, report: Progress
-) -> Outcome:
+async def with_keys(wanted: Wanted, hands: Sequence[Hand], way: Way, report: Progress) -> Outcome:
     """Replay as devices whose keys are given, in sessions that are open.
 
     Args:
         wanted: what and how.
-        keys: of each device, and what makes its HELLO counter durable.
+        hands: the devices.
         way: to the gateway.
         report: progress.
 
     Raises:
         VestibuleError: a device does not get to record, or gets no receipts.
     """
-    rigs, seconds = await _send(wanted, keys, way, report)
-    return outcome(rigs, None, seconds, [])
+    return await crew.with_keys(hands, lambda given: _send(wanted, given, way, report))
 
 
 async def with_daemon(
     wanted: Wanted, desk: Desk, way: Way, devices: int, subject: str, purpose: str, report: Progress
 ) -> Outcome:
-    """Replay as new devices in new sessions; the devices are revoked afterwards, since nobody keeps their keys.
+    """Replay as new devices in new sessions.
 
     Args:
         wanted: what and how.
@@ -75,25 +69,22 @@ async def with_daemon(
         report: progress.
     """
     allowed = {track.kind for recording in wanted.recordings for track in recording.tracks}
-    keys = [await desk.add_device(f"replay-{index + 1}") for index in range(devices)]
-    numbers = [key.device for key in keys]
-    sessions = await desk.open_sessions(numbers, subject, purpose, allowed)
-    try:
-        rigs, seconds = await _send(wanted, [(key, keyfile.unkept) for key in keys], way, report)
-    finally:
-        rows = [await desk.close_session(session, CLOSE_S) for session in sessions]
-        for number in numbers:
-            await desk.ask("device.revoke", device=number)
-    return outcome(rigs, [stream for row in rows for stream in row["streams"]], seconds, sessions)
+    return await crew.with_daemon(
+        desk,
+        "replay",
+        devices,
+        subject,
+        purpose,
+        allowed,
+        lambda given: _send(wanted, given, way, report),
+    )
 
 
-async def _send(
-    wanted: Wanted, keys: list[tuple[DeviceKey, Callable[[int], None]]], way: Way, report: Progress
-) -> tuple[list[Rig], float]:
+async def _send(wanted: Wanted, hands: Sequence[Hand], way: Way, report: Progress) -> tuple[list[Rig], float]:
     strands = strands_of(wanted.recordings)
     feeds = _feeds(wanted.recordings, strands)
     begin_ns = feeds()[0].begin_ns
-    rigs = [Rig(key, keep, way, RecordingClock(begin_ns)) for key, keep in keys]
+    rigs = [Rig(key, keep, way, RecordingClock(begin_ns)) for key, keep in hands]
     total = sum(len(strand.due_ns) for strand in strands) * len(rigs)
     began_s = 0.0
 
@@ -110,8 +101,9 @@ async def _send(
                 strand.stream,
                 {"track": strand.track.name, "kind": kind, "vendor": "replay", "axes": "openxr"},
             )
-        for feed in feeds():
-            await play(rig.driver, feed, wanted.speed, told)
+        async with rig.days():
+            for feed in feeds():
+                await play(rig.driver, feed, wanted.speed, told)
         rig.drained = await rig.driver.stop(wanted.drain_s)
 
     async with Together([rig.driver for rig in rigs]):

@@ -1,19 +1,24 @@
-"""A simulated device at work: a device machine with a key, a transport and a driver of its own."""
+"""A simulated device at work: a device machine with a key, a transport, a spool and a driver of its own."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
-from gateway.app.drive import Driver, Transport
+from gateway.app.drive import Driver, Transport, forget_key
 from gateway.app.feed import INFO_STREAM, info_sample
-from gateway.app.keyfile import DeviceKey
-from gateway.app.transports import MqttDevice, Rough, Weather
+from gateway.app.keyfile import DeviceKey, Kept
+from gateway.app.spool_files import SpoolFiles
+from gateway.app.transports import Cycle, MqttDevice, Rough, Weather
+from gateway.device.config import SPOOL_BYTES
 from gateway.device.events import WAITING, Effect
 from gateway.device.link import Link
 from gateway.device.machine import Device
@@ -43,6 +48,8 @@ class Way:
         broker: makes the settings for a device; None for UDP.
         weather: how bad the network is.
         seed: of what the weather does.
+        sleep: when the devices sleep; None for never.
+        spool: folder with a spool for each device; None for no spools.
     """
 
     host: str = "127.0.0.1"
@@ -50,6 +57,8 @@ class Way:
     broker: Callable[[DeviceKey], BrokerSettings] | None = None
     weather: Weather = field(default_factory=Weather)
     seed: int = 0
+    sleep: Cycle | None = None
+    spool: Path | None = None
 
     @property
     def where(self) -> str:
@@ -96,13 +105,25 @@ class Rig:
         clock_ns: Callable[[], int] = time.monotonic_ns,
         **options: Any,
     ) -> None:
+        spool = SpoolFiles(way.spool / str(key.device), key.device) if way.spool is not None else None
+        if spool is not None:
+            options = {"spool_bytes": SPOOL_BYTES} | options
         config = key.config(secrets.randbits(64), transport=way.name, **options)
         self.key = key
         self.way = way
         self.device = Device(config, secrets.token_bytes)
         self.clock_ns = clock_ns
-        self.driver = Driver(self.device, way.transport(key), keep, clock_ns, self._told)
+        self.driver = Driver(
+            self.device,
+            way.transport(key),
+            keep,
+            clock_ns,
+            self._told,
+            keep.take_key if isinstance(keep, Kept) else forget_key,
+            spool,
+        )
         self.drained = False
+        self.asleep = False
         self._links: dict[int, Link] = {}
 
     @property
@@ -156,10 +177,40 @@ class Rig:
         error.exit_code = EXIT_TRY_LATER
         raise error
 
+    @asynccontextmanager
+    async def days(self) -> AsyncIterator[None]:
+        """Let the device sleep and wake as its way says, for as long as this lasts; afterwards it is awake."""
+        enough = asyncio.Event()
+        task = asyncio.create_task(self._days(enough)) if self.way.sleep is not None else None
+        try:
+            yield
+        finally:
+            enough.set()
+            if task is not None:
+                await task
+
+    async def _days(self, enough: asyncio.Event) -> None:
+        sleep = self.way.sleep
+        assert sleep is not None
+        while not await _is_set(enough, sleep.every_s - sleep.for_s):
+            self.asleep = True
+            await self.driver.sleep()
+            await _is_set(enough, sleep.for_s)
+            await self.driver.wake()
+            self.asleep = False
+
     def describe(self, stream: int, info: dict[str, Any]) -> None:
         """Say what a stream is."""
         sample = info_sample(self.clock_ns(), {"stream": stream, **info})
         self.driver.capture(INFO_STREAM, kinds.INFO, sample, 1)
+
+
+async def _is_set(event: asyncio.Event, within_s: float) -> bool:
+    """Wait for an event, or for some time; whether the event came."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            await event.wait()
+    return event.is_set()
 
 
 class Together:

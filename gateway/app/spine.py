@@ -17,28 +17,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from gateway.app.arrivals import Arrivals
 from gateway.app.cycle import Cycle, commit
 from gateway.app.house import House
+from gateway.core import commands
 from gateway.core.effects import Acknowledge, Arrival, Effect, Send
 from gateway.core.link import Link
 from gateway.core.ranges import Ranges
 from gateway.core.receipts import receipts
 from gateway.core.records import Writes
 from gateway.entries.envelope import Body
-from gateway.entries.types import batch_body
 from gateway.errors import StoreError
 from gateway.wire import packet as wire
 
 T = TypeVar("T")
 
-SLAB: Final = 512  # packets a step takes; bounds how long one step holds the loop (about 20 ms)
-COALESCE_S: Final = (
-    0.004  # how long arrivals gather before a step; clock probes tell their own arrival, so none lose
-)
 URGENT_NS: Final = 5_000_000  # a handshake or a withdrawal waits this long for company
 HOUSEKEEPING_NS: Final = 1_000_000_000
 SETTLE_NS: Final = 5_000_000_000  # probes of links that bring no data become durable at least this often
-MQTT_QUOTA: Final = 0x97  # "Quota exceeded" (MQTT 5, section 3.4.2.1), of a PUBACK for what was shed
 RETRY_NS: Final = 500_000_000  # after a commit that left no trace, or without room on the disk
 PASSING: Final = frozenset({"disk_full", "disk_io", "store_busy"})
 """Errors that may pass by themselves. Any other would come again with the same bytes, for ever."""
@@ -46,10 +42,11 @@ PASSING: Final = frozenset({"disk_full", "disk_io", "store_busy"})
 
 @dataclass(slots=True)
 class _Request:
-    """Something asked through the control socket, run in the spine's task."""
+    """Something asked through the control socket, run in the spine's task; `durable`: answered after a commit."""
 
     work: Callable[[int, int], Any]
     future: asyncio.Future[Any]
+    durable: bool = True
 
 
 class Spine:
@@ -64,9 +61,7 @@ class Spine:
         self._clock_ns = house.registry.clock_ns
         self._requests: deque[_Request] = deque()
         self._wake = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
-        self._space = asyncio.Event()
-        self._space.set()
+        self.arrivals = Arrivals(house.queue, house.registry, self._wake, house.acknowledge)
         self._stopping = False
         self._after: list[Effect] = []
         self._bodies: list[Body] = []
@@ -78,33 +73,7 @@ class Spine:
         self._failed: StoreError | None = None
         self.held = ""
 
-    # ---- 1 arrive ---------------------------------------------------------------------------------------------
-
-    def arrive(self, slab: list[Arrival]) -> None:
-        """Queue datagrams; when the queue is full the longest share gives way, and that is counted."""
-        shed = self._house.queue.put_slab(slab)
-        if shed:
-            self._shed(shed)
-        self._wake.set()
-
-    async def arrive_when_room(self, arrival: Arrival) -> None:
-        """Queue an MQTT payload once there is room: the withheld PUBACK is the back-pressure."""
-        while not self._house.queue.has_room:
-            self._space.clear()
-            await self._space.wait()
-        shed = self._house.queue.put(arrival)
-        if shed is not None:
-            self._shed([shed])
-        if self._timer is None and not self._wake.is_set():
-            self._timer = asyncio.get_running_loop().call_later(COALESCE_S, self._on_timer)
-
-    def _shed(self, shed: list[Arrival]) -> None:
-        """Count what gave way. An MQTT payload is answered too, or the broker would keep a slot for it for ever."""
-        house = self._house
-        house.registry.shed["queue"] += len(shed)
-        for arrival in shed:
-            if arrival.ticket is not None:
-                house.acknowledge(Acknowledge(arrival.ticket, MQTT_QUOTA))
+    # ---- what it is asked -------------------------------------------------------------------------------------
 
     async def ask(self, work: Callable[[int, int], T]) -> T:
         """Run `work(now_ns, now_ms)` in the spine's task.
@@ -120,6 +89,22 @@ class Spine:
         self._wake.set()
         return await future
 
+    async def tell(self, work: Callable[[int, int], tuple[T, list[Effect]]]) -> T:
+        """Run `work(now_ns, now_ms)`, which changes nothing that a commit keeps, in the spine's task.
+
+        Returns:
+            Its result, at once: its effects are performed and no commit is waited for, so that it works on a full disk.
+
+        Raises:
+            VestibuleError: what `work` raised.
+        """
+        future: asyncio.Future[tuple[T, list[Effect]]] = asyncio.get_running_loop().create_future()
+        self._requests.append(_Request(work, future, durable=False))
+        self._wake.set()
+        result, effects = await future
+        self._tell(effects)
+        return result
+
     def enter(self, bodies: list[Body], after: list[Effect]) -> None:
         """From inside `work`: entries for the next commit, and effects to perform after it."""
         self._bodies += bodies
@@ -134,10 +119,6 @@ class Spine:
     def fail(self, error: StoreError) -> None:
         """End as after a commit of unknown outcome: a write beside the commits, of a subject's key, had one."""
         self._failed = error
-        self._wake.set()
-
-    def _on_timer(self) -> None:
-        self._timer = None
         self._wake.set()
 
     # ---- the loop ---------------------------------------------------------------------------------------------
@@ -156,8 +137,10 @@ class Spine:
             now_ns, now_ms = self._clock_ns(), house.utc_ms()
             self._lift(now_ns)
             if not self.held:
-                # Held, nothing more is taken in: the queue is bounded, and sheds.
-                self._admit(house.queue.take(SLAB), now_ns, now_ms)
+                self._admit(self.arrivals.take(), now_ns, now_ms)
+            else:
+                self.arrivals.hold(handshakes=not house.no_room(urgent=True))
+                self._listen(now_ns, now_ms)
             self._serve(now_ns, now_ms)
             if now_ns >= self._housekeeping_ns:
                 self._housekeeping_ns = now_ns + HOUSEKEEPING_NS
@@ -224,25 +207,41 @@ class Spine:
         if house.intake.owed:
             house.intake.owed = False
             house.batcher.expect(now_ns, now_ms)
-        if not self._space.is_set() and house.queue.has_room:
-            self._space.set()
+        house.answered()
 
-    def _serve(self, now_ns: int, now_ms: int) -> None:
-        """Run what people asked for; the answer waits for the commit of what it changed."""
-        while self._requests:
-            request = self._requests.popleft()
+    def _listen(self, now_ns: int, now_ms: int) -> None:
+        """Held, nothing more is taken in: the queue is bounded, and sheds. What brings nothing to store is answered."""
+        if slab := self.arrivals.take_round():
+            self._tell(self._house.intake.listen(slab, now_ns, now_ms))
+            self._house.answered()
+
+    def _serve(self, now_ns: int, now_ms: int, durable: bool = True) -> None:
+        """Run what people asked for; the answer waits for the commit of what it changed.
+
+        Args:
+            durable: whether what needs a commit can be taken up now; else it waits.
+        """
+        requests, self._requests = self._requests, deque()
+        for request in requests:
             if request.future.cancelled():
+                continue
+            if request.durable and not durable:
+                self._requests.append(request)
                 continue
             try:
                 result = request.work(now_ns, now_ms)
             except Exception as error:
                 request.future.set_exception(error)
                 continue
-            self._waiting.append((request.future, result))
+            if request.durable:
+                self._waiting.append((request.future, result))
+            else:
+                request.future.set_result(result)
 
     def _keep_house(self, now_ns: int, now_ms: int) -> None:
         house = self._house
-        self._tell(house.registry.resend_commands(now_ns))
+        self._tell(commands.resend(house.registry, now_ns))
+        house.answered()
         house.sessions.finish_drained(now_ns, now_ms)
         house.registry.expire(now_ms, house.link_keep_s)
         house.report()
@@ -280,7 +279,7 @@ class Spine:
             if cycle.batch is not None:
                 cycle.number = house.take_batch_number()
                 cycle.opened_s, cycle.sealed_s = opened_ms // 1000, now_ms // 1000
-                bodies.append(self._batch_body(cycle, now_ms))
+                bodies.append(cycle.body(house.ledger.gateway, now_ms))
             # All that something came on; without a seal only links that are new or ended, which stand there already.
             touched = registry.touched
             cycle.writes.links = [row for row in cycle.writes.links if row.link not in touched]
@@ -338,35 +337,27 @@ class Spine:
                 if error.fatal or error.code not in PASSING or self._stopping or self._failed is not None:
                     raise
                 self._hold(error.code)
+                self.arrivals.hold(handshakes=False)
                 await asyncio.sleep(RETRY_NS / 1e9)
+                # It says too that the spine comes round: a start would find the same disk, and forget who waits.
+                now_ns, now_ms = self._clock_ns(), self._house.utc_ms()
+                self._tell(commands.resend(self._house.registry, now_ns))
+                self._listen(now_ns, now_ms)
+                self._serve(now_ns, now_ms, durable=False)
         self._lift(self._clock_ns())
 
     def _hold(self, why: str) -> None:
         if self.held != why:
             self.held = why
-            self._house.hold(why)
+            self.arrivals.hold(handshakes=not self._house.no_room(urgent=True))
+            self._tell(self._house.hold(why, self._clock_ns()))
 
     def _lift(self, now_ns: int) -> None:
         """Go on once there is room for batches: what is due then need not be what was held."""
         if self.held and self._has_room(now_ns, urgent=False):
             self.held = ""
+            self.arrivals.release()
             self._house.ready()
-
-    def _batch_body(self, cycle: Cycle, now_ms: int) -> Body:
-        batch = cycle.batch
-        assert batch is not None
-        return batch_body(
-            self._house.ledger.gateway,
-            now_ms,
-            cycle.number,
-            batch.root,
-            len(batch.parts),
-            batch.frames,
-            batch.samples,
-            batch.refused,
-            cycle.opened_s,
-            cycle.sealed_s,
-        )
 
     def _receipt(self, link: Link, cycle: Cycle, stored: Ranges, refused: dict[str, Ranges]) -> int:
         """Tell a device what became of its packets; returns how many receipts that took."""

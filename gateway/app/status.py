@@ -7,6 +7,8 @@ from collections import Counter
 from typing import Any
 
 from gateway.app.house import House
+from gateway.core.faults import Fault
+from gateway.core.link import Link
 from gateway.core.records import Session, StreamRecord
 from gateway.wire import kinds
 
@@ -37,6 +39,7 @@ def sums(house: House) -> Row:
 def devices(house: House) -> list[Row]:
     """All devices with the links that are kept."""
     registry = house.registry
+    now_ms = _now_ms(house)
     rows: list[Row] = []
     for device in registry.devices.values():
         links = registry.links_of_device(device.device)
@@ -47,6 +50,12 @@ def devices(house: House) -> list[Row]:
                 "state": device.state,
                 "created_ms": device.created_ms,
                 "rotating": bool(device.next_key) and device.state == "active",
+                "rotating_by_file": device.next_by_file,
+                "bad_tags": [
+                    {"on": on, **row}
+                    for on, faults in (("links", registry.faults.links), ("hellos", registry.faults.hellos))
+                    for row in _fault(faults.get(device.device), now_ms)
+                ],
                 "links": [
                     {
                         "link": link.number,
@@ -54,7 +63,7 @@ def devices(house: House) -> list[Row]:
                         "waiting": not link.record.session,
                         "transport": link.record.transport,
                         "established": link.record.established,
-                        "fresh_ms": link.record.fresh_ms,
+                        "fresh_ms": max(link.record.fresh_ms, _heard_ms(house, link)),
                         "bad_tags": link.bad_tag_count,
                     }
                     for link in links
@@ -62,6 +71,27 @@ def devices(house: House) -> list[Row]:
             }
         )
     return rows
+
+
+def _now_ms(house: House) -> int:
+    # Not `house.utc_ms`: that says that the spine has come round.
+    return (house.registry.clock_ns() + house.registry.utc_offset_ns) // 1_000_000
+
+
+def _heard_ms(house: House, link: Link) -> int:
+    """UTC at which a link was last heard; while nothing can be stored its record does not say it."""
+    return 0 if link.heard_ns is None else (link.heard_ns + house.registry.utc_offset_ns) // 1_000_000
+
+
+def _fault(fault: Fault | None, now_ms: int) -> list[Row]:
+    if fault is None or not fault.lasts(now_ms):
+        return []
+    return [{"count": fault.count, "since_ms": fault.first_ms, "last_ms": fault.last_ms}]
+
+
+def bad_codes(house: House) -> list[Row]:
+    """PAIRs under a code that is not on offer: none or one row, since they name nobody."""
+    return _fault(house.registry.faults.pairs, _now_ms(house))
 
 
 def session(record: Session, streams: list[StreamRecord], pseudonym: str) -> Row:

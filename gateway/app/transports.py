@@ -83,23 +83,44 @@ class MqttDevice:
 
 
 @dataclass(frozen=True, slots=True)
+class Cycle:
+    """Something that comes again and again: at the end of each period it lasts for a while.
+
+    Args:
+        every_s: length of a period in seconds.
+        for_s: how long it lasts; less than `every_s`.
+    """
+
+    every_s: float
+    for_s: float
+
+    def on(self, passed_s: float) -> bool:
+        """Whether it lasts at this time after the begin."""
+        return passed_s % self.every_s >= self.every_s - self.for_s
+
+
+@dataclass(frozen=True, slots=True)
 class Weather:
     """How bad a network is, the same in both directions.
 
     Args:
         loss, duplicate, reorder: share of packets, 0..1.
         delay_ms: of every packet.
+        jitter_ms: most of a further delay, another for each packet.
+        outage: when nothing passes at all.
     """
 
     loss: float = 0.0
     duplicate: float = 0.0
     reorder: float = 0.0
     delay_ms: float = 0.0
+    jitter_ms: float = 0.0
+    outage: Cycle | None = None
 
     @property
     def fair(self) -> bool:
         """Whether nothing is spoiled."""
-        return not (self.loss or self.duplicate or self.reorder or self.delay_ms)
+        return self == Weather()
 
 
 class Rough:
@@ -109,6 +130,8 @@ class Rough:
         inner: the real way.
         weather: how bad.
         draw: a generator of its own.
+
+    An outage is counted from the first time it is opened; a device that sleeps wakes in the same weather.
     """
 
     def __init__(self, inner: Transport, weather: Weather, draw: random.Random) -> None:
@@ -116,6 +139,7 @@ class Rough:
         self._weather = weather
         self._draw = draw
         self._late: set[asyncio.TimerHandle] = set()
+        self._began_s: float | None = None
         self._receive: Callable[[bytes], None] = lambda packet: None
         self.lost = 0
         """Packets that were dropped on purpose, both ways."""
@@ -123,6 +147,8 @@ class Rough:
     async def open(self, receive: Callable[[bytes], None]) -> None:
         """Open the real way."""
         self._receive = receive
+        if self._began_s is None:
+            self._began_s = asyncio.get_running_loop().time()
         await self._inner.open(lambda packet: self._through(lambda: self._receive(packet)))
 
     def send(self, effect: Send) -> None:
@@ -138,17 +164,25 @@ class Rough:
 
     def _through(self, pass_on: Callable[[], None]) -> None:
         weather, draw = self._weather, self._draw
-        if draw.random() < weather.loss:
+        if draw.random() < weather.loss or self._out():
             self.lost += 1
             return
         for _ in range(2 if draw.random() < weather.duplicate else 1):
-            delay_ms = weather.delay_ms
+            delay_ms = weather.delay_ms + weather.jitter_ms * draw.random()
             if draw.random() < weather.reorder:
                 delay_ms += OVERTAKEN_MS * draw.random()
             if not delay_ms:
                 pass_on()
             else:
                 self._later(delay_ms / 1000, pass_on)
+
+    def _out(self) -> bool:
+        outage, began_s = self._weather.outage, self._began_s
+        return (
+            outage is not None
+            and began_s is not None
+            and outage.on(asyncio.get_running_loop().time() - began_s)
+        )
 
     def _later(self, delay_s: float, pass_on: Callable[[], None]) -> None:
         def arrive() -> None:

@@ -185,7 +185,7 @@ class Admission:
         return ""
 
     def _why_not(self, link: Link, session: Session | None, item: frame.Frame, now_ns: int) -> str:
-        if session is None or session.state == "closed":
+        if session is None:
             return "closed"
         permits = link.permits
         permit = permits.get(item.kind)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from gateway.core.records import StreamRecord
 from gateway.ids import SessionId
 from gateway.wire.frame import Frame
+
+# MQTT 5 reason codes of PUBACK (VT1, "MQTT"): for what is refused before its tag is verified, for what is shed, and for
+# what is or will be durable.
+MQTT_TAKEN: Final = 0x00
+MQTT_IMPLEMENTATION: Final = 0x83
+MQTT_NOT_AUTHORIZED: Final = 0x87
+MQTT_QUOTA: Final = 0x97
+MQTT_MALFORMED: Final = 0x99
 
 
 class MqttSource(NamedTuple):

@@ -91,14 +91,11 @@ def answer_pair(
     raise WireError("bad_tag", "a PAIR under no code on offer")
 
 
-def open_hello(arrival: Arrival, devices: dict[DeviceId, Device]) -> tuple[control.Hello, Device, bytes]:
-    """Parse and authenticate a HELLO.
-
-    Returns:
-        The body, the device, and which of its keys it used: a rotated key counts from its first use on.
+def read_hello(arrival: Arrival, devices: dict[DeviceId, Device]) -> tuple[control.Hello, Device]:
+    """Parse a HELLO, and find the device that it names; whether it is that device's, `key_of` tells.
 
     Raises:
-        WireError: `unknown_device`, `bad_tag`, and those of the parser.
+        WireError: `unknown_device`, `topic`, and those of the parser.
     """
     hello = control.decode(control.Hello, bytes(wire.body_of(arrival.packet)))
     if isinstance(arrival.source, MqttSource) and arrival.source.device != hello.device:
@@ -106,10 +103,15 @@ def open_hello(arrival: Arrival, devices: dict[DeviceId, Device]) -> tuple[contr
     device = devices.get(DeviceId(hello.device))
     if device is None:
         raise WireError("unknown_device", "a HELLO of a device that is not paired")
+    return hello, device
+
+
+def key_of(packet: bytes, device: Device) -> bytes:
+    """Which of a device's keys a HELLO was tagged with: a rotated key counts from its first use on. Empty: none."""
     for key in (device.key, device.next_key):
-        if key and keys.tag_matches(keys.handshake_key(key), arrival.packet):
-            return hello, device, key
-    raise WireError("bad_tag", "a HELLO whose tag does not verify")
+        if key and keys.tag_matches(keys.handshake_key(key), packet):
+            return key
+    return b""
 
 
 def welcome(

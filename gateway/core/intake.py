@@ -15,10 +15,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.core import handshake
+from gateway.core import commands, handshake
 from gateway.core.admission import Admission, AskPermit
-from gateway.core.effects import Acknowledge, AdmittedPacket, Arrival, Effect, MqttSource, Send, Source
-from gateway.core.link import MAX_SEQ_JUMP, Link
+from gateway.core.effects import (
+    MQTT_MALFORMED,
+    MQTT_NOT_AUTHORIZED,
+    MQTT_QUOTA,
+    MQTT_TAKEN,
+    Acknowledge,
+    AdmittedPacket,
+    Arrival,
+    Effect,
+    MqttSource,
+    Send,
+    Source,
+)
+from gateway.core.greeter import Greeter
+from gateway.core.link import Link
 from gateway.core.ranges import STORED, Ranges
 from gateway.core.rates import Buckets
 from gateway.core.receipts import receipts
@@ -27,18 +40,13 @@ from gateway.errors import WireError
 from gateway.wire import control, frame
 from gateway.wire import packet as wire
 
-# MQTT 5 reason codes for what is refused before its tag is verified (VT1, "MQTT").
-MQTT_MALFORMED: Final = 0x99
-MQTT_NOT_AUTHORIZED: Final = 0x87
-MQTT_IMPLEMENTATION: Final = 0x83
-
-MQTT_QUOTA: Final = 0x97
-
 BAD_TAGS_S: Final = 4  # of one source for one link; then its packets for that link are dropped unread
 SUSPECT_NS: Final = 10_000_000_000  # how long a link's senders are looked up after a bad tag
-HELLOS_S: Final = 5  # new HELLOs of one device: each is a commit
 FRAMES_A_TOKEN: Final = 8  # frames that a packet carries at the price of a packet
-REMIND_EVERY_NS: Final = 5_000_000_000  # how often a link that missed its COMMAND is told again
+WORDS: Final = frozenset((bytes([wire.SYNC]), bytes([wire.RECEIPT])))
+"""Types of packets that bring nothing to store: they are answered also while nothing can be."""
+HANDSHAKES: Final = frozenset((bytes([wire.PAIR]), bytes([wire.HELLO])))
+"""Types of packets each of which needs a small commit, and no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +77,8 @@ class Intake:
     ) -> None:
         self.registry = registry
         self.admission = Admission(registry, permit, permit_version, limits.streams_per_link)
-        self._strangers = Buckets(limits.stranger_packets_s, 2 * limits.stranger_packets_s)
+        self._greeter = Greeter(registry, limits.stranger_packets_s)
         self._bad_tags = Buckets(BAD_TAGS_S, 4 * BAD_TAGS_S)
-        self._hellos = Buckets(HELLOS_S, 4 * HELLOS_S)
         self.refused: Counter[str] = Counter()
         self.accepted = 0
         """Fresh packets of known links that were not refused whole. What was sent on links = these + refused + copies
@@ -96,162 +103,126 @@ class Intake:
             What to do at once. Frames go to `admitted`, tickets to acknowledge after the commit to `tickets`,
             what a commit must write to `registry.staged`, and what waits for it to `registry.answers`.
         """
-        self._now_ns, self._now_ms = now_ns, now_ms
-        effects: list[Effect] = []
-        self._effects = effects
+        effects = self._begin(now_ns, now_ms)
         self.admission.begin()
         links = self.registry.links
         for arrival in slab:
-            packet = arrival.packet
-            mqtt = type(arrival.source) is MqttSource
-            try:
-                header = wire.parse_header(packet, wire.MAX_MQTT_BYTES if mqtt else wire.MAX_DATAGRAM_BYTES)
-            except WireError as error:
-                self._drop(error.code, arrival, MQTT_MALFORMED)
+            header = self._header(arrival)
+            if header is None:
                 continue
             link = links.get(header.link)
             if link is not None:
                 self._known(link, header, arrival)
             elif header.link or header.type not in (wire.PAIR, wire.HELLO):
-                self._stranger("unknown_link", arrival)
-            elif header.type == wire.HELLO:
-                self._hello(header, arrival)
+                # An unknown link: silence; the device comes back with HELLO.
+                self._drop("unknown_link", arrival, MQTT_NOT_AUTHORIZED)
             else:
-                self._pair(header, arrival)
+                self._handshake(header, arrival)
         return effects
 
-    # ---- strangers -------------------------------------------------------------------------------------------
+    def listen(self, slab: Sequence[Arrival], now_ns: int, now_ms: int) -> list[Effect]:
+        """Take arrivals while nothing can be stored: handshakes, probes, and answers to commands.
+
+        So a device sees that the gateway is there, and why it gets no receipts. No number of a link is settled: what
+        is not seen may come again, and a hole that DATA will fill must stay one.
+
+        Args:
+            slab: packets of the types `WORDS` and `HANDSHAKES`.
+            now_ns: monotonic.
+            now_ms: UTC.
+
+        Returns:
+            As of `step`.
+        """
+        effects = self._begin(now_ns, now_ms)
+        for arrival in slab:
+            header = self._header(arrival)
+            if header is None:
+                continue
+            link = self.registry.links.get(header.link)
+            if link is None and header.type in (wire.PAIR, wire.HELLO) and not header.link:
+                self._handshake(header, arrival)
+            elif link is None or header.type not in (wire.SYNC, wire.RECEIPT):
+                self._drop("unknown_link" if link is None else "type", arrival, MQTT_NOT_AUTHORIZED)
+            elif self._is_authentic(link, arrival):
+                self._heard(link, header, arrival)
+                if arrival.ticket is not None:
+                    effects.append(Acknowledge(arrival.ticket, MQTT_TAKEN))
+        return effects
+
+    def _heard(self, link: Link, header: wire.Header, arrival: Arrival) -> None:
+        seq, state = header.seq, link.record.state
+        if seq <= max(link.newest, link.listened):
+            self.refused["copy"] += 1
+        elif not link.packets_s.take(self._now_ns):
+            self.registry.shed["rate"] += 1
+        elif link.is_jump(seq):
+            self.refused["seq_jump"] += 1
+        elif state != "live":
+            self.refused[f"link_{state}"] += 1
+        else:
+            link.listened, link.source, link.heard_ns = seq, arrival.source, arrival.arrived_ns
+            try:
+                self._word(link, header, link.up.crypt(seq, wire.body_of(arrival.packet)), arrival)
+                self.accepted += 1
+            except WireError as error:
+                self.refused[error.code] += 1
+
+    def _begin(self, now_ns: int, now_ms: int) -> list[Effect]:
+        self._now_ns, self._now_ms = now_ns, now_ms
+        self._effects = []
+        return self._effects
+
+    def _header(self, arrival: Arrival) -> wire.Header | None:
+        mqtt = type(arrival.source) is MqttSource
+        try:
+            return wire.parse_header(arrival.packet, wire.MAX_MQTT_BYTES if mqtt else wire.MAX_DATAGRAM_BYTES)
+        except WireError as error:
+            self._drop(error.code, arrival, MQTT_MALFORMED)
+            return None
 
     def _drop(self, reason: str, arrival: Arrival, mqtt_code: int) -> None:
         self.refused[reason] += 1
         if arrival.ticket is not None:
             self._effects.append(Acknowledge(arrival.ticket, mqtt_code))
 
-    def _stranger(self, reason: str, arrival: Arrival) -> None:
-        """An unknown link: silence; the device comes back with HELLO."""
-        self._drop(reason, arrival, MQTT_NOT_AUTHORIZED)
-
-    def _by_address(self, arrival: Arrival) -> bool:
-        source = arrival.source
-        # Of IPv6 the network part alone: whoever has one address there has 2^64.
-        key = source.device if isinstance(source, MqttSource) else ":".join(source[0].split(":")[:4])
-        if self._strangers.take(key, self._now_ns):
-            return True
-        self._drop("stranger_rate", arrival, MQTT_IMPLEMENTATION)
-        return False
-
-    def _pair(self, header: wire.Header, arrival: Arrival) -> None:
-        if not self._by_address(arrival):
-            return
-        registry = self.registry
-        if type(arrival.source) is MqttSource or len(arrival.packet) != wire.PAIR_BYTES or header.seq:
-            return self._drop("malformed", arrival, MQTT_MALFORMED)
-        try:
-            pairing, device = handshake.answer_pair(
-                arrival,
-                registry.pairings,
-                registry.next_device,
-                registry.names,
-                self._now_ms,
-                registry.random,
-            )
-        except WireError as error:
-            return self._drop(error.code, arrival, MQTT_NOT_AUTHORIZED)
-        if device is not None:
-            registry.pair(pairing, device)
-        registry.answers.append(handshake.answer(arrival, pairing.answer))
-        registry.urgent = True
-
-    def _hello(self, header: wire.Header, arrival: Arrival) -> None:
-        if not self._by_address(arrival):
-            return
-        registry = self.registry
-        if len(arrival.packet) != wire.HELLO_BYTES:
-            return self._drop("malformed", arrival, MQTT_MALFORMED)
-        try:
-            hello, device, key = handshake.open_hello(arrival, registry.devices)
-        except WireError as error:
-            return self._drop(error.code, arrival, MQTT_NOT_AUTHORIZED)
+    def _handshake(self, header: wire.Header, arrival: Arrival) -> None:
+        greet = self._greeter.hello if header.type == wire.HELLO else self._greeter.pair
+        refusal = greet(header, arrival, self._now_ns, self._now_ms, self._effects)
+        if refusal is not None and refusal.mqtt_code != MQTT_TAKEN:
+            return self._drop(refusal.reason, arrival, refusal.mqtt_code)
+        if refusal is not None:
+            self.refused[refusal.reason] += 1
         if arrival.ticket is not None:
             self.tickets.append(arrival.ticket)
-        seq = header.seq
-        if seq <= device.hello_seq:
-            half_open = registry.half_open(device.device)
-            for link in half_open:
-                if seq == device.hello_seq and link.record.hello == arrival.packet:
-                    if not link.copies.take(self._now_ns):
-                        break
-                    registry.answers.append(handshake.answer(arrival, link.record.welcome))
-                    registry.urgent = True
-                    return
-            refusal = registry.refusals.get(device.device)
-            if refusal is not None and refusal[0] == arrival.packet:
-                self._effects.append(handshake.answer(arrival, refusal[1]))
-                return
-            self.refused["hello_replay"] += 1
-            return
-        if not self._hellos.take(device.device, self._now_ns):
-            # Each costs a commit; a device that retries sends the same bytes, and comes again later.
-            registry.shed["rate"] += 1
-            return
-        device.hello_seq = seq
-        registry.let_go(device.device, hello.links, header.t_send_ns)
-        if key == device.next_key:
-            device.key, device.next_key = key, b""
-        registry.staged_device(device)
-        refused = registry.why_refused(device, hello.versions)
-        session = None if refused else registry.session_for(device.device)
-        kept = [number for number in hello.links if registry.keeps(number, device.device)]
-        number, nonce_g = 0, b""
-        if not refused:
-            # A link that the HELLO names is one that the device uses, although nothing of it has come yet.
-            unused = [link for link in registry.half_open(device.device) if link.number not in hello.links]
-            for link in unused[: -(handshake.MAX_HALF_OPEN - 1)]:
-                registry.end(link, "ended")
-            number, nonce_g = registry.take_link_number(), registry.random(control.NONCE_BYTES)
-            record = handshake.new_link(number, hello, seq, key, nonce_g, session, arrival, self._now_ms)
-        packet = handshake.welcome(
-            hello,
-            seq,
-            key,
-            registry.names,
-            nonce_g,
-            number,
-            session,
-            refused,
-            kept,
-            self._now_ns,
-            self._now_ms,
-        )
-        if refused:
-            registry.refusals[device.device] = (arrival.packet, packet)
-        else:
-            record.welcome = packet
-            record.clock_ns = arrival.arrived_ns - header.t_send_ns + registry.utc_offset_ns
-            registry.add_link(record, arrival.source)
-        registry.welcomed[
-            control.REFUSED if refused else control.RECORDING if session else control.WAITING
-        ] += 1
-        registry.answers.append(handshake.answer(arrival, packet))
-        registry.urgent = True
 
     # ---- known links -----------------------------------------------------------------------------------------
 
-    def _known(self, link: Link, header: wire.Header, arrival: Arrival) -> None:
+    def _is_authentic(self, link: Link, arrival: Arrival) -> bool:
         record, source, now_ns = link.record, arrival.source, self._now_ns
+        why = ""
         if link.suspect_ns > now_ns and self._bad_tags.empty((link.number, source), now_ns):
-            return self._drop("throttled", arrival, MQTT_NOT_AUTHORIZED)
-        if (record.transport == "mqtt") != (type(source) is MqttSource):
-            return self._drop("transport", arrival, MQTT_NOT_AUTHORIZED)
-        if not link.up.matches(arrival.packet):
+            why = "throttled"
+        elif (record.transport == "mqtt") != (type(source) is MqttSource):
+            why = "transport"
+        elif not link.up.matches(arrival.packet):
+            why = "bad_tag"
             link.bad_tag_count += 1
             link.suspect_ns = now_ns + SUSPECT_NS
             self._bad_tags.take((link.number, source), now_ns)
-            return self._drop("bad_tag", arrival, MQTT_NOT_AUTHORIZED)
-        if type(source) is MqttSource and source.device != record.device:
-            return self._drop("topic", arrival, MQTT_NOT_AUTHORIZED)
+            self.registry.faults.on_link(record.device, self._now_ms)
+        elif type(source) is MqttSource and source.device != record.device:
+            why = "topic"
+        if why:
+            self._drop(why, arrival, MQTT_NOT_AUTHORIZED)
+        return not why
+
+    def _known(self, link: Link, header: wire.Header, arrival: Arrival) -> None:
+        if not self._is_authentic(link, arrival):
+            return
+        record, source, now_ns = link.record, arrival.source, self._now_ns
         seq = header.seq
-        if seq in link.seen:
+        if seq in link.seen or (seq <= link.listened and header.type in (wire.SYNC, wire.RECEIPT)):
             # Before the rate: an overheard packet that a stranger repeats must not spend its device's.
             self.refused["copy"] += 1
             if arrival.ticket is not None:
@@ -265,10 +236,11 @@ class Intake:
             return
         if arrival.ticket is not None:
             self.tickets.append(arrival.ticket)
-        if seq > link.newest + MAX_SEQ_JUMP:
+        if link.is_jump(seq):
             self.refused["seq_jump"] += 1
             return
-        if record.state == "live" and record.session and record.session not in self.registry.sessions:
+        over = record.state == "live" and record.session and record.session not in self.registry.sessions
+        if over and record.session not in self.registry.withdrawn:
             # Its session ended while this gateway did not look.
             self.registry.end(link, "ended")
         if record.state != "live":
@@ -287,6 +259,8 @@ class Intake:
             self.owed = True
         try:
             if header.type == wire.DATA:
+                if over:
+                    raise WireError("withdrawn", "DATA of a session whose consent was withdrawn")
                 data = frame.decode_data(body)
                 if len(data.frames) > FRAMES_A_TOKEN:
                     link.packets_s.charge(now_ns, len(data.frames) // FRAMES_A_TOKEN)
@@ -294,23 +268,28 @@ class Intake:
                 link.raise_floor(data.floor)
                 link.admit(packet)
                 self.admitted.append(packet)
-                if packet.refused and packet.refused[0][1] == "closed":
+                if packet.refused and packet.refused[0][1] in ("closed", "withdrawn"):
                     self._remind(link)
-            elif header.type == wire.SYNC:
-                self._sync(link, control.decode(control.Probe, body), arrival)
-                link.pending.append((seq, STORED))
             elif header.type == wire.BYE:
                 self._bye(link, seq, frame.decode_bye(body))
-            elif header.type == wire.RECEIPT:
-                for command, _ in control.decode(control.Answer, body).commands:
-                    link.commands.pop(command, None)
-                link.pending.append((seq, STORED))
             else:
-                raise WireError("type", "a packet that only a gateway sends")
+                self._word(link, header, body, arrival)
+                link.pending.append((seq, STORED))
         except WireError as error:
             self.accepted -= 1
             self.refused[error.code] += 1
             link.pending.append((seq, error.code))
+            if over:
+                self._remind(link)
+
+    def _word(self, link: Link, header: wire.Header, body: bytes, arrival: Arrival) -> None:
+        """A packet that brings nothing to store: a probe, or answers to commands."""
+        if header.type == wire.SYNC:
+            self._sync(link, control.decode(control.Probe, body), arrival)
+        elif header.type == wire.RECEIPT:
+            commands.answered(self.registry, link, control.decode(control.Answer, body))
+        else:
+            raise WireError("type", "a packet that only a gateway sends")
 
     def _copy(self, link: Link, header: wire.Header, source: Source) -> None:
         """A copy of what is done is answered with its verdict; of what is only seen, not at all."""
@@ -343,17 +322,13 @@ class Intake:
         self._remind(link)
 
     def _remind(self, link: Link) -> None:
-        """A link that missed its COMMAND, or was restarted from the store, is told where it stands."""
-        if link.commands or link.asked_ns > self._now_ns:
-            return
-        verb = self.registry.wanted_command(link)
-        if verb:
-            link.asked_ns = self._now_ns + REMIND_EVERY_NS
-            self._effects += self.registry.command(link, *verb, self._now_ns)
+        self._effects += commands.remind(self.registry, link, self._now_ns)
 
     def _bye(self, link: Link, seq: int, bye: frame.Bye) -> None:
-        self.admission.announce(link, bye.totals)
+        if link.record.session not in self.registry.withdrawn:
+            self.admission.announce(link, bye.totals)
         link.bye = bye.totals
-        link.commands.clear()  # the device says no more on this link, and would take the next for news
+        # The device says no more on this link, and would take the next for news.
+        self.registry.outcomes += link.drop_commands()
         link.raise_floor(bye.floor)
         link.pending.append((seq, STORED))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from gateway.core.clocks import LinkClock
 from gateway.core.effects import AdmittedPacket, Source
@@ -18,6 +19,41 @@ COPY_ANSWERS_S: Final = 10  # VT1: a copy is answered at most ten times a second
 MAX_REFUSED_FRAMES: Final = 256  # told one by one in a cycle; all of them stand in the part and in the totals
 COMMAND_EVERY_NS: Final = 1_000_000_000
 COMMAND_TRIES: Final = 30
+
+DONE: Final = "done"
+NO_ANSWER: Final = "no_answer"
+ENDED: Final = "ended"
+
+
+@dataclass(slots=True)
+class Pending:
+    """A COMMAND that its device has not answered yet.
+
+    Args:
+        packet: the bytes, the same each time they are sent.
+        verb: what it asks.
+        due_ns: monotonic time of the next send.
+        tries: sends so far.
+    """
+
+    packet: bytes
+    verb: str
+    due_ns: int
+    tries: int = 1
+
+
+class Outcome(NamedTuple):
+    """What became of a COMMAND.
+
+    Args:
+        seq: its downlink seq, which no other packet of this gateway has.
+        verb: what it asked.
+        result: the device's word (`done`, `refused`, `unsupported`), `no_answer`, or `ended`: its link did first.
+    """
+
+    seq: int
+    verb: str
+    result: str
 
 
 class Link:
@@ -38,7 +74,9 @@ class Link:
         "copies",
         "down",
         "heard_ns",
+        "held_period",
         "let_go_ns",
+        "listened",
         "newest",
         "packets_s",
         "pending",
@@ -46,6 +84,8 @@ class Link:
         "record",
         "refused_frames",
         "resets",
+        "rotate_result",
+        "rotated_to",
         "seen",
         "source",
         "stored",
@@ -82,13 +122,25 @@ class Link:
         self.bad_tag_count = 0
         self.suspect_ns = 0
         """Until when senders of bad tags are looked up before this link's packets are."""
-        self.commands: dict[int, tuple[bytes, int, int]] = {}
+        self.commands: dict[int, Pending] = {}
         self.asked_ns = 0
+        self.held_period = 0
+        """The newest period without room on the disk that this link was told of."""
+        self.rotated_to = b""
+        """The next key of its device that was told here and answered, and how."""
+        self.rotate_result = ""
+        self.listened = -1
+        """The newest seq that was heard while nothing could be stored; it is not settled, and probes up to it are
+        copies for ever."""
 
     @property
     def number(self) -> int:
         """The link id."""
         return self.record.link
+
+    def is_jump(self, seq: int) -> bool:
+        """Whether a seq is too far above the newest that was heard, stored or not."""
+        return seq > self.newest + MAX_SEQ_JUMP and seq > self.listened + MAX_SEQ_JUMP
 
     def heard(self, header: wire.Header, source: Source, arrived_ns: int) -> None:
         """Note a fresh packet: seen, and if it is the newest, where answers go."""
@@ -112,6 +164,19 @@ class Link:
         if self.let_go_ns is not None and header.t_send_ns > self.let_go_ns:
             self.bye = self.let_go_ns = None
         self.clock.packet(header.t_send_ns, arrived_ns)
+
+    def drop_commands(self, verb: str = "") -> list[Outcome]:
+        """Send commands no more.
+
+        Args:
+            verb: which; all without one.
+
+        Returns:
+            What became of them. A link that waits answers nothing: there HELLO, with which it ends, is the answer.
+        """
+        result = ENDED if self.record.session else DONE
+        gone = [seq for seq, pending in self.commands.items() if verb in ("", pending.verb)]
+        return [Outcome(seq, self.commands.pop(seq).verb, result) for seq in gone]
 
     def raise_floor(self, floor: int) -> None:
         """Close the holes below the lowest seq that the device still holds."""

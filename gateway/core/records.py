@@ -7,9 +7,13 @@ decides anything. Keys and codes are not in a `repr`, so that no test, debugger 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from gateway.core.ranges import Ranges, Verdicts
 from gateway.ids import DeviceId, LinkId, RunId, SessionId, StreamId, StreamKey, SubjectRef
+
+SESSION_OVER: Final = ("closed", "withdrawn")
+"""States in which a session stays for ever."""
 
 
 @dataclass(slots=True)
@@ -24,6 +28,7 @@ class Device:
         created_ms: UTC of the pairing.
         hello_seq: highest HELLO counter seen.
         next_key: a key that `device rotate` made and the device has not used yet; else empty.
+        next_by_file: whether only a file may carry that key to the device.
     """
 
     device: DeviceId
@@ -33,6 +38,7 @@ class Device:
     created_ms: int
     hello_seq: int = -1
     next_key: bytes = field(default=b"", repr=False)
+    next_by_file: bool = False
 
 
 @dataclass(slots=True)
@@ -65,9 +71,9 @@ class Session:
         purpose: why it is recorded, a word of the configuration's or staff's choosing (in the store only).
         devices: numbers of the devices that may stream.
         kinds: numbers of the permitted kinds.
-        state: `open`, `draining`, `closed`.
+        state: `open`; `draining`, and then `closed`; or `withdrawing` (nothing more is stored), and then `withdrawn`.
         opened_ms: UTC.
-        closed_ms: UTC of the close (start of draining); 0 while open.
+        closed_ms: UTC of the close (start of draining) or of the withdrawal; 0 while open.
         seq: how many entries the log has of it.
         prev: SHA-256 of the body of the newest of them; 32 bytes, or empty before the first.
     """

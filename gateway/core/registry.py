@@ -11,14 +11,20 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from gateway.core.effects import Effect, MqttSource, Send, Source
+from gateway.core.effects import Effect, MqttSource, Source
+from gateway.core.faults import Faults
 from gateway.core.handshake import MAX_HALF_OPEN, Names, RandomBytes
-from gateway.core.link import COMMAND_EVERY_NS, COMMAND_TRIES, Link
+from gateway.core.link import Link, Outcome
 from gateway.core.rates import Bucket
-from gateway.core.records import Device, LinkRecord, Pairing, Session, StreamRecord, Writes
+from gateway.core.records import (
+    Device,
+    LinkRecord,
+    Pairing,
+    Session,
+    StreamRecord,
+    Writes,
+)
 from gateway.ids import DeviceId, LinkId, RunId, SessionId, StreamId, StreamKey
-from gateway.wire import control
-from gateway.wire import packet as wire
 
 _Key = TypeVar("_Key")
 
@@ -53,7 +59,8 @@ class Registry:
         self.names = names
         self.random = random
         self.clock_ns = clock_ns
-        self._down = boot << DOWN_COUNTER_BITS
+        self.newest_down = boot << DOWN_COUNTER_BITS
+        """The newest downlink seq; of all links together, so that none is used twice."""
         self._device_packets_s = device_packets_s
         self._max_links = max_links
         self._buckets: dict[int, Bucket] = {}
@@ -70,6 +77,8 @@ class Registry:
         self._of_session: dict[SessionId, dict[int, Link]] = {}
         self._runs: dict[SessionId, dict[tuple[DeviceId, RunId], list[StreamRecord]]] = {}
         self.closed_ns: dict[SessionId, int] = {}
+        # Over by a withdrawal, while links of theirs are kept: what still comes on those is refused, and why is said.
+        self.withdrawn: set[SessionId] = set()
         self.next_link = 1
         self.next_device = 1
         self.utc_offset_ns = 0
@@ -83,6 +92,15 @@ class Registry:
         self.shed: Counter[str] = Counter()
         self.welcomed: Counter[str] = Counter()
         self.refusals: dict[DeviceId, tuple[bytes, bytes]] = {}
+        # Next keys that are durable, so that a device may be told: one told before it was kept would lock it out.
+        self.rotations: dict[DeviceId, bytes] = {}
+        self.rotated = 0
+        self.commanded: Counter[str] = Counter()
+        self.outcomes: list[Outcome] = []
+        # Why nothing can be stored now, as devices are told; and how many such periods there were.
+        self.holding = ""
+        self.held_periods = 0
+        self.faults = Faults()
 
     # ---- filling ---------------------------------------------------------------------------------------------
 
@@ -95,11 +113,18 @@ class Registry:
         streams: Iterable[StreamRecord],
         next_link: int,
         next_device: int,
+        withdrawn: Iterable[SessionId] = (),
     ) -> None:
         """Fill the tables from the store, before the first packet; links beyond the bounds are forgotten."""
         self.devices = {device.device: device for device in devices}
+        self.rotations = {
+            number: device.next_key
+            for number, device in self.devices.items()
+            if device.state == "active" and device.next_key and not device.next_by_file
+        }
         self.pairings = list(pairings)
         self.sessions = {session.session: session for session in sessions}
+        self.withdrawn = set(withdrawn)
         self.next_link, self.next_device = next_link, next_device
         for stream in streams:
             self._add_stream(stream)
@@ -107,7 +132,8 @@ class Registry:
             link = self._link(record)
             for stream in self._runs.get(record.session, {}).get((record.device, record.run), ()):
                 link.streams[stream.stream] = stream
-            if record.state == "live" and record.session and record.session not in self.sessions:
+            known = not record.session or record.session in self.sessions or record.session in self.withdrawn
+            if record.state == "live" and not known:
                 # Its session was closed while the link was out of sight: nothing may be filed under it any more.
                 self.end(link, "ended")
                 self.urgent = True
@@ -151,16 +177,10 @@ class Registry:
         if device not in self.staged.devices:
             self.staged.devices.append(device)
 
-    def why_refused(self, device: Device, versions: list[int]) -> str:
-        """Why a HELLO gets no link; empty when it gets one."""
-        if device.state != "active":
-            return "revoked"
-        return "" if control.VERSION in versions else "version"
-
     def revoke(self, device: Device) -> None:
-        """No new link, and no packet of the old ones is taken any more."""
+        """No new link, and no packet of the old ones is taken; under either key a device still learns that."""
         device.state = "revoked"
-        device.next_key = b""
+        self.rotations.pop(device.device, None)
         self.staged_device(device)
         for link in self.links_of_device(device.device):
             self.end(link, "revoked")
@@ -205,7 +225,7 @@ class Registry:
         for link in self.links_of(session):
             link.streams.clear()
             link.permits.clear()
-            if link.record.state == "live":
+            if link.record.state == "live" and session not in self.withdrawn:
                 self.end(link, "ended")
 
     # ---- links -----------------------------------------------------------------------------------------------
@@ -281,7 +301,8 @@ class Registry:
     def let_go(self, device: DeviceId, held: Sequence[int], sent_ns: int) -> None:
         """A device's HELLO names all links that it holds packets for: on its others nothing comes any more.
 
-        An app that crashed says no BYE; without this its session would wait for one as long as links are kept.
+        An app that crashed says no BYE; without this its session would wait for one as long as links are kept. And a
+        device whose ring was full may have let go of packets above the floor that its BYE told.
 
         Args:
             device: whose.
@@ -289,15 +310,17 @@ class Registry:
             sent_ns: the device's time of its HELLO.
         """
         for link in self.links_of_device(device):
-            if link.bye is None and link.record.state == "live" and link.number not in held:
+            if link.number in held or link.record.state != "live" or link.bye == []:
+                continue
+            if link.bye is None or link.seen.holes_below(link.newest + 1):
                 link.bye, link.let_go_ns = [], sent_ns
-                link.commands.clear()
+                self.outcomes += link.drop_commands()
                 self.touched[link.number] = link
 
     def end(self, link: Link, state: str) -> None:
         """A link is over: copies are still answered, anything fresh gets RESET."""
         self._stage_end(link.record, state)
-        link.commands.clear()
+        self.outcomes += link.drop_commands()
         self.touched[link.number] = link
 
     def _stage_end(self, record: LinkRecord, state: str) -> None:
@@ -317,6 +340,7 @@ class Registry:
         ]
         for link in idle:
             self._forget(link)
+        self.withdrawn &= self._of_session.keys()
         for pairing in [pairing for pairing in self.pairings if pairing.expires_ms <= now_ms]:
             self.pairings.remove(pairing)
             self.paired.pop(pairing.code, None)
@@ -346,42 +370,8 @@ class Registry:
 
     def to_device(self, link: Link, kind: int, body: bytes, now_ns: int) -> bytes:
         """An encrypted packet to a device, under a seq that no packet ever had."""
-        self._down += 1
-        return link.packet_down(kind, self._down, now_ns, body)
-
-    def wanted_command(self, link: Link) -> tuple[str, str] | None:
-        """What a link should have been told: `(verb, reason)`, or None."""
-        record = link.record
-        if record.state != "live" or link.bye is not None:
-            return None
-        if not record.session:
-            return ("open", "") if self.session_for(record.device) else None
-        session = self.sessions.get(record.session)
-        if session is None or session.state != "open":
-            return ("stop", "closed")
-        return None
-
-    def command(self, link: Link, verb: str, reason: str, now_ns: int) -> list[Effect]:
-        """Send a COMMAND, and remember it until the device answers."""
-        body = control.encode(control.Command(verb, [reason] if reason else []))
-        packet = self.to_device(link, wire.COMMAND, body, now_ns)
-        link.commands[self._down] = (packet, now_ns + COMMAND_EVERY_NS, 1)
-        return [] if link.source is None else [Send(link.source, packet)]
-
-    def resend_commands(self, now_ns: int) -> list[Effect]:
-        """Commands that nobody answered yet: the same bytes again, a bounded number of times."""
-        effects: list[Effect] = []
-        for link in self.links.values():
-            for seq, (packet, due_ns, tries) in list(link.commands.items()):
-                if due_ns > now_ns:
-                    continue
-                if tries >= COMMAND_TRIES:
-                    del link.commands[seq]
-                    continue
-                link.commands[seq] = (packet, now_ns + COMMAND_EVERY_NS, tries + 1)
-                if link.source is not None:
-                    effects.append(Send(link.source, packet))
-        return effects
+        self.newest_down += 1
+        return link.packet_down(kind, self.newest_down, now_ns, body)
 
 
 def _take_out(index: dict[_Key, dict[int, Link]], key: _Key, number: int) -> None:

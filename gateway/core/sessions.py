@@ -1,7 +1,8 @@
 """Opening, draining and closing sessions (VT1, "Links"; docs/store-format.md, "Entries").
 
 A session is named in the log by a commitment only; the text behind it is sealed under the subject's key. Closing tells
-the links to stop and lets what was captured before still come in; the session is closed when every BYE is covered.
+the links to stop and lets what was captured before still come in; the session is closed when every BYE is covered. A
+withdrawal waits for nobody: from then on nothing more is stored, also of what was taken in and is not sealed yet.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import Final
 
 import msgspec
 
+from gateway.core import commands
 from gateway.core.batcher import Batcher
 from gateway.core.effects import Effect
-from gateway.core.records import Session, Text
+from gateway.core.records import SESSION_OVER, Session, Text
 from gateway.core.registry import Registry
 from gateway.entries.envelope import Body, b64u, object_hash
 from gateway.entries.types import OBJECT_BYTES, SALT_BYTES, SessionEvent, commitment, session_body
@@ -25,6 +27,9 @@ from gateway.wire import kinds
 
 SESSION_ID_BYTES: Final = 16
 MAX_DEVICES: Final = 16
+WITHDRAWN: Final = "withdrawn"
+"""A reason to close a session, and the state in which it stays then: its person does not want it any more."""
+WITHDRAWING: Final = "withdrawing"
 ABOUT_DEVICE: Final = (kinds.CLOCK, kinds.INFO)
 """Permitted in every session: they tell of the device, not of the person, and without them times mean nothing."""
 MAX_PURPOSE_BYTES: Final = 128
@@ -146,7 +151,7 @@ class Sessions:
         effects: list[Effect] = []
         for link in registry.links_of(SessionId(b"")):
             if link.record.device in asked.devices and link.record.state == "live":
-                effects += registry.command(link, "open", "", now_ns)
+                effects += commands.send(registry, link, "open", [], now_ns)
         return session, effects
 
     def close(
@@ -157,23 +162,26 @@ class Sessions:
         Args:
             session: open, or draining.
             actor: who closes it.
-            reason: a word.
+            reason: `closed`; or `withdrawn`, and then nothing more comes, whatever was captured before.
             at_once: do not wait for what devices still hold.
 
         Returns:
             COMMANDs to send after the commit.
 
         Raises:
-            LocalError: `session`, it is closed.
+            LocalError: `session`, it is closed, or its consent was withdrawn already.
         """
-        if session.state == "closed":
+        withdrawn = reason == WITHDRAWN
+        if session.state in SESSION_OVER or (withdrawn and session.state == WITHDRAWING):
             raise LocalError(
-                "session", "this session is closed already", "See `vestibule session list --all`."
+                "session", f"this session is {session.state} already", "See `vestibule session list --all`."
             )
         effects: list[Effect] = []
-        if session.state == "open":
-            session.state, session.closed_ms = "draining", now_ms
-            self._registry.closed_ns[session.session] = now_ns
+        if session.state == "open" or withdrawn:
+            if session.state == "open":
+                session.closed_ms = now_ms
+                self._registry.closed_ns[session.session] = now_ns
+            session.state = WITHDRAWING if withdrawn else "draining"
             text: Body = {
                 "session": b64u(session.session),
                 "actor": actor,
@@ -183,8 +191,8 @@ class Sessions:
             self._entry(session, "drain", self._commit(session.subject, text), now_ms)
             for link in self._registry.links_of(session.session):
                 if link.record.state == "live" and link.bye is None:
-                    effects += self._registry.command(link, "stop", "closed", now_ns)
-        if at_once:
+                    effects += commands.send(self._registry, link, "stop", [reason], now_ns)
+        if at_once and not withdrawn:
             for link in self._registry.links_of(session.session):
                 if link.record.state == "live":
                     self._registry.end(link, "ended")
@@ -194,18 +202,19 @@ class Sessions:
     def finish_drained(self, now_ns: int, now_ms: int) -> None:
         """Close every draining session whose devices have said all."""
         for session in list(self._registry.sessions.values()):
-            if session.state == "draining":
-                self.finish(session, now_ns, now_ms)
+            self.finish(session, now_ns, now_ms)
 
     def finish(self, session: Session, now_ns: int, now_ms: int) -> None:
         """End a draining session if nothing can come any more: its last part carries all totals, and is due now."""
-        if session.state != "draining" or session in self._ended:
+        if session.state not in ("draining", WITHDRAWING) or session in self._ended:
             return
         links = self._registry.links_of(session.session)
+        withdrawn = session.state == WITHDRAWING
         for link in links:
             if link.record.state == "live" and not link.unsettled and link.covered():
                 self._registry.end(link, "ended")
-        if any(link.record.state == "live" or link.unsettled for link in links):
+        # After a withdrawal what was taken in is still to be refused, by the next seal; but nobody is waited for.
+        if any(link.unsettled or (link.record.state == "live" and not withdrawn) for link in links):
             return
         streams = self._registry.streams_of(session.session)
         self._batcher.end(session.session, streams, now_ns, now_ms)
@@ -216,7 +225,10 @@ class Sessions:
         """Close the sessions whose last part is about to be sealed: no commit before that one may say so."""
         ended, self._ended = self._ended, []
         for session in ended:
-            session.state = "closed"
+            withdrawn = session.state == WITHDRAWING
+            session.state = WITHDRAWN if withdrawn else "closed"
+            if withdrawn:
+                self._registry.withdrawn.add(session.session)
             text: Body = {"session": b64u(session.session), "ended_ms": now_ms}
             self._entry(session, "close", self._commit(session.subject, text), now_ms)
 
@@ -230,7 +242,7 @@ class Sessions:
         closed = [
             session
             for session in registry.sessions.values()
-            if session.state == "closed" and not self._batcher.holds(session.session)
+            if session.state in SESSION_OVER and not self._batcher.holds(session.session)
         ]
         for session in closed:
             registry.forget_session(session.session)

@@ -21,7 +21,8 @@ def samples_in(packets: Iterable[Held]) -> int:
 class Account:
     """Counters in samples, unless said otherwise.
 
-    Always: captured = stored + refused + lost + held in rings + not sealed yet.
+    Always: captured = stored + refused + lost + held in rings + not sealed yet. What was read from a spool has an
+    account of its own: those samples are of earlier runs.
     """
 
     __slots__ = (

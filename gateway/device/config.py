@@ -15,6 +15,8 @@ MS: Final = 1_000_000  # nanoseconds
 
 RING_BYTES: Final = 16 * 1024 * 1024  # VT1, "Delivery"
 RING_PACKETS: Final = 32_768  # VT1, "Delivery"
+SPOOL_BYTES: Final = 256 * 1024 * 1024  # VT1, "Delivery": what an app that turns the spool on should give
+SPOOL_PACKETS: Final = 262_144  # VT1, "Delivery": each is known here by its number, so they are bounded too
 CLOCK_STREAM: Final = U16_MAX  # the last number, so that apps may count theirs from 0
 MAX_BYTES: Final[dict[str, int]] = {"udp": wire.MAX_DATAGRAM_BYTES, "mqtt": wire.MAX_MQTT_BYTES}
 MIN_PACKET_BYTES: Final = 1120  # an info of 1,024 bytes has to fit, and BYE with the totals of 64 streams
@@ -35,6 +37,9 @@ class DeviceConfig:
         transport: `udp` or `mqtt`.
         ring_bytes: most bytes of packets that wait for their receipts.
         ring_packets: most such packets.
+        spool_bytes: most bytes of packets in the spool; 0 for no spool. With one, a full ring lets go of bytes that the
+            spool has, and no longer of packets.
+        spool_packets: most packets in the spool.
         max_packet: largest packet in bytes; None takes the transport's.
         linger_ms: how long a sample may wait for others to share its packet. 200 ms fills pose frames at 72 Hz to
             15 of 16 samples, and stays well below the seal interval of 1 s.
@@ -64,6 +69,8 @@ class DeviceConfig:
     transport: str = "udp"
     ring_bytes: int = RING_BYTES
     ring_packets: int = RING_PACKETS
+    spool_bytes: int = 0
+    spool_packets: int = SPOOL_PACKETS
     max_packet: int | None = None
     linger_ms: int = 200
     resend_first_ms: int = 2_500
@@ -87,6 +94,7 @@ class DeviceConfig:
             self.silence_ms,
             self.wait_retry_ms,
             self.ring_packets,
+            self.spool_packets,
         )
         checks = (
             ("transport is `udp` or `mqtt`", limit > 0),
@@ -104,6 +112,10 @@ class DeviceConfig:
             ),
             ("times and sizes are above 0", min(positive) > 0),
             ("ring_bytes holds two packets", self.ring_bytes >= 2 * (self.max_packet or limit)),
+            (
+                "spool_bytes is 0 or holds two packets",
+                self.spool_bytes == 0 or self.spool_bytes >= 2 * (self.max_packet or limit),
+            ),
             ("resend_most_ms is not below resend_first_ms", self.resend_most_ms >= self.resend_first_ms),
             ("clock_stream is a u16", 0 <= self.clock_stream <= U16_MAX),
             ("versions are 1 to 255, ascending", len(self.versions) > 0 and _ascending(self.versions)),

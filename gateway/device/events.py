@@ -2,13 +2,16 @@
 
 Events are what happened to the device; effects are what its driver has to do, in the order given. `Persist` must be
 done before the `Send` that follows it: a HELLO counter that is sent before it is kept would be used twice after a
-crash, and the gateway would drop the second (VT1, "Handshake").
+crash, and the gateway would drop the second (VT1, "Handshake"). The same holds of `PersistKey`: a key that is used
+before it is kept would lock the device out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
+
+from gateway.device.spool import KeptLink, LinkCard
 
 RECORDING: Final = "recording"
 WAITING: Final = "waiting"
@@ -70,7 +73,22 @@ class Stop:
     reason: str = "end"
 
 
-Event = Start | Received | Tick | Captured | Pause | Resume | Stop
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A link of an earlier run was read from the spool; before the first `Start`, oldest link first."""
+
+    link: KeptLink
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolLost:
+    """The spool does not have what `SendKept` asked for (any more): the packet is lost."""
+
+    link: int
+    seq: int
+
+
+Event = Start | Received | Tick | Captured | Pause | Resume | Stop | Restored | SpoolLost
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +111,61 @@ class Persist:
     """Make the HELLO counter durable, before the effects that follow."""
 
     hello_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class PersistKey:
+    """Make the device's new K_dev durable, before the effects that follow; the HELLO counter stays as it is."""
+
+    key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Write a packet to the spool.
+
+    Args:
+        card: of its link; its segments begin with it.
+        seq: its number.
+        samples: how many it carries.
+        packet: the bytes.
+    """
+
+    card: LinkCard
+    seq: int
+    samples: int
+    packet: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SendKept:
+    """Send a packet again whose bytes only the spool has; answer with `SpoolLost` where it cannot be read.
+
+    Args:
+        link: its link.
+        seq: its number.
+        gateway: as in `Send`.
+    """
+
+    link: int
+    seq: int
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Packets that the spool has are no longer held: they have their receipts, or are lost. Both ends inclusive."""
+
+    link: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A link is forgotten, and all that the spool has of it."""
+
+    link: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,4 +250,7 @@ class RefusedFrame:
     link: int
 
 
-Effect = Send | Persist | Changed | Commanded | Stored | RefusedPackets | RefusedFrame
+Spooled = Keep | SendKept | Settled | Dropped
+"""Effects for the spool; only a device with one has them."""
+
+Effect = Send | Persist | PersistKey | Changed | Commanded | Stored | RefusedPackets | RefusedFrame | Spooled

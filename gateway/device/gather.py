@@ -223,7 +223,12 @@ class Gather:
                 "stream_kind", f"stream {stream} has another kind", "Use one stream for each kind."
             )
         size = len(samples) if record.variable else record.sample_bytes
-        if count < 1 or len(samples) != count * size or (record.variable and count != 1):
+        # A kind of variable size has its header at least; without the check nothing at all would be a sample.
+        if (
+            count < 1
+            or len(samples) != count * size
+            or (record.variable and (count != 1 or size < record.sample_bytes))
+        ):
             raise LocalError(
                 "sample_size",
                 f"{len(samples)} bytes are not {count} samples of {record.name}",

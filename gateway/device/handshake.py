@@ -34,7 +34,8 @@ class Handshake:
         nonce_d: its nonce.
         links: the links it listed.
         versions: the versions it offered.
-        cause: why it was sent: `start`, `open`, `retry`, `reset`, `recover`, `ask`.
+        cause: why it was sent: `start`, `open`, `retry`, `recover`, `rotate`, `ask`; and `finished`, which tells that
+            links of an earlier run are done with, since nothing can say BYE on them.
         next_ns: when it is sent again.
         sends: how often it was sent.
     """
@@ -142,6 +143,11 @@ class Greeter:
         """The HELLO that waits; None while nothing is asked for."""
         self.retry_ns: int | None = None
         """When a device that is welcomed as waiting, refused or reset tries again."""
+
+    def rekey(self, k_hs: bytes) -> None:
+        """Use another handshake key from the next HELLO on; one that waits under the old key is given up."""
+        self._k_hs = k_hs
+        self.pending = None
 
     def begin(self, cause: str, links: tuple[int, ...], now_ns: int, out: list[ev.Effect]) -> Handshake:
         """Send a new HELLO; it takes the place of one that waits."""

@@ -11,9 +11,10 @@ from typing import Final
 
 from gateway.device.account import Account, samples_in
 from gateway.device.config import MS, DeviceConfig
-from gateway.device.events import Effect, RefusedFrame, RefusedPackets, Stored
-from gateway.device.ring import Ring, Span
+from gateway.device.events import Effect, RefusedFrame, RefusedPackets, Settled, Stored
+from gateway.device.ring import Held, Ring, Span
 from gateway.device.seen import Seen
+from gateway.device.spool import KeptLink, LinkCard
 from gateway.errors import SignatureError, WireError
 from gateway.keys.link import DOWN, UP, LinkCipher, LinkKeys, tag_matches
 from gateway.wire import control
@@ -35,27 +36,45 @@ class Link:
 
     Args:
         config: of the device.
-        nonce_d: the nonce of the HELLO.
-        welcome: the WELCOME that made the link.
+        account: where its samples are counted.
+        card: what the link is known by.
+        up: cipher of the uplink; None for a link of an earlier run, on which nothing is sealed any more.
+        k_hs: handshake key of the K_dev that the link was made with: RESET is tagged with it.
+        state: `recording` or `waiting`.
+        reason: the WELCOME's.
         now_ns: device time.
     """
 
-    def __init__(self, config: DeviceConfig, nonce_d: bytes, welcome: control.Welcome, now_ns: int) -> None:
-        def cipher(direction: int) -> LinkCipher:
-            return LinkCipher(
-                LinkKeys.derive(config.key, nonce_d, welcome.nonce_g, config.device, welcome.link, direction)
-            )
-
-        self.number = welcome.link
-        self.session = welcome.session
-        self.gateway = welcome.gateway
-        self.recording = welcome.state == control.RECORDING
+    def __init__(
+        self,
+        config: DeviceConfig,
+        account: Account,
+        card: LinkCard,
+        up: LinkCipher | None,
+        k_hs: bytes,
+        state: str,
+        reason: str,
+        now_ns: int,
+    ) -> None:
+        self.account = account
+        self.card = card
+        self.number = card.link
+        self.session = card.session
+        self.gateway = card.gateway
+        self.recording = state == control.RECORDING
         """False for a link welcomed as waiting: it carries SYNC and BYE only."""
-        self.reason = welcome.reason
-        self.ring = Ring(config.resend_delays_ns, config.hurry_after)
+        self.reason = reason
+        self.hold = ""
+        """Why the gateway stores nothing at present; empty while it may."""
+        self.unsaid = up is None
+        """No BYE will reach the gateway: its end has to be told by a HELLO that does not name it."""
+        # A waiting link has no session, and nothing to lose but its BYE: the next HELLO tells its end as well.
+        self.ring = Ring(
+            config.resend_delays_ns, config.hurry_after, spool=config.spool_bytes > 0 and self.recording
+        )
         self.next_seq = 0
-        self.ended = False
-        """BYE was sealed; what is held drains."""
+        self.ended = up is None
+        """BYE was sealed, or the app that could seal it is gone; what is held drains."""
         self.asked = False
         """A HELLO asked for this link, since nothing was heard on it."""
         self.heard_ns = now_ns
@@ -67,11 +86,59 @@ class Link:
         self.totals: dict[int, tuple[int, int, int, int]] = {}
         """The gateway's totals by stream: total, stored, refused, missing."""
         self._silence_ns = config.silence_ms * MS
-        self._up = cipher(UP)
-        self._down = cipher(DOWN)
+        self._up = up
+        self._down = LinkCipher(card.down)
+        self._k_hs = k_hs
         self._seen = Seen()
         self._tags: OrderedDict[int, bytes] = OrderedDict()
         self._told: OrderedDict[tuple[int, int], None] = OrderedDict()
+
+    @classmethod
+    def welcomed(
+        cls,
+        config: DeviceConfig,
+        account: Account,
+        k_hs: bytes,
+        nonce_d: bytes,
+        welcome: control.Welcome,
+        now_ns: int,
+    ) -> Link:
+        """A link that a WELCOME made.
+
+        Args:
+            config: of the device; its key is that of the HELLO.
+            account: where its samples are counted.
+            k_hs: handshake key of the HELLO.
+            nonce_d: the nonce of the HELLO.
+            welcome: the answer.
+            now_ns: device time.
+        """
+        nonces = (nonce_d, welcome.nonce_g)
+        up, down = (
+            LinkKeys.derive(config.key, *nonces, config.device, welcome.link, way) for way in (UP, DOWN)
+        )
+        card = LinkCard(
+            config.device, config.run, welcome.link, welcome.session, welcome.gateway, up.k_mac, down
+        )
+        return cls(config, account, card, LinkCipher(up), k_hs, welcome.state, welcome.reason, now_ns)
+
+    @classmethod
+    def restored(
+        cls, config: DeviceConfig, account: Account, k_hs: bytes, kept: KeptLink, now_ns: int
+    ) -> Link:
+        """A link of an earlier run: it only drains."""
+        link = cls(config, account, kept.card, None, k_hs, control.RECORDING, "", now_ns)
+        for packet in kept.packets:
+            account.captured += packet.samples
+            link.ring.restore(packet.seq, packet.samples, packet.size, packet.tag, now_ns, final=packet.final)
+            link.next_seq = packet.seq + 1
+            link.unsaid = link.unsaid and not packet.final
+        return link
+
+    @property
+    def restored_only(self) -> bool:
+        """Whether it is of an earlier run."""
+        return self._up is None
 
     def silent(self, now_ns: int) -> bool:
         """Whether nothing was heard for so long that resends shrink to probes."""
@@ -124,6 +191,7 @@ class Link:
         return self.answer(seq, result, now_ns)
 
     def _seal(self, kind: int, body: bytes, now_ns: int) -> tuple[int, bytes]:
+        assert self._up is not None, "nothing is sealed on a link of an earlier run"
         seq = self.next_seq
         self.next_seq += 1
         head = wire.pack_header(kind, self.number, seq, now_ns) + self._up.crypt(seq, body)
@@ -150,54 +218,57 @@ class Link:
         """The body of an authentic packet."""
         return self._down.crypt(header.seq, wire.body_of(packet))
 
-    def open_reset(self, k_hs: bytes, packet: bytes) -> control.Reset:
+    def open_reset(self, packet: bytes) -> control.Reset:
         """Check a RESET of this link.
 
         Args:
-            k_hs: the device's handshake key.
             packet: the whole packet.
 
         Raises:
             SignatureError: `bad_tag`.
             WireError: `not_mine` when it names no packet of this link, so that one RESET cannot be made from another.
         """
-        if not tag_matches(k_hs, packet):
+        if not tag_matches(self._k_hs, packet):
             raise SignatureError("bad_tag", "a RESET with a wrong tag")
         reset = control.decode(control.Reset, bytes(wire.body_of(packet)))
         held = self.ring.get(reset.seq)
-        known = held.packet[-wire.TAG_BYTES :] if held is not None else self._tags.get(reset.seq)
+        known = held.tag if held is not None else self._tags.get(reset.seq)
         if known != reset.tag:
             raise WireError("not_mine", "a RESET for a packet that was not sent")
         return reset
 
-    def settle(self, receipt: control.Receipt, account: Account, now_ns: int) -> list[Effect]:
+    def settle(self, receipt: control.Receipt, now_ns: int) -> list[Effect]:
         """Take out of the ring what a receipt names; idempotent.
 
         Args:
             receipt: from the gateway.
-            account: where the samples are counted.
             now_ns: device time.
 
         Returns:
-            `Stored`, `RefusedPackets` and `RefusedFrame` for what is news.
+            `Stored`, `RefusedPackets` and `RefusedFrame` for what is news, and `Settled` for what the spool has of it.
         """
         effects: list[Effect] = []
+        account = self.account
         covered = -1
+        if any(ranges for _, _, ranges in receipt.stored):
+            self.hold = ""
         # Frames first: their packets leave the ring below, and with them how many samples they held.
         for seq, stream, reason in receipt.frames:
-            self._refuse_frame(seq, stream, reason, account, effects)
+            self._refuse_frame(seq, stream, reason, effects)
         for batch, root, ranges in receipt.stored:
             for first, last in zip(ranges[::2], ranges[1::2], strict=True):
                 covered = max(covered, last)
                 if gone := self.ring.remove(first, last):
                     account.stored += samples_in(gone)
                     effects.append(Stored(gone[0].seq, gone[-1].seq, batch, root, self.number, len(gone)))
+                    self.settled(gone, effects)
         for reason, ranges in receipt.refused:
             for first, last in zip(ranges[::2], ranges[1::2], strict=True):
                 covered = max(covered, last)
                 if gone := self.ring.remove(first, last):
                     account.refused[reason] += samples_in(gone)
                     effects.append(RefusedPackets(reason, gone[0].seq, gone[-1].seq, self.number, len(gone)))
+                    self.settled(gone, effects)
         for stream, total, stored, refused, missing in receipt.totals:
             if total >= self.totals.get(stream, (0, 0, 0, 0))[0]:
                 self.totals[stream] = (total, stored, refused, missing)
@@ -205,9 +276,13 @@ class Link:
             self.ring.hurry(min(covered, self.next_seq - 1), now_ns)
         return effects
 
-    def _refuse_frame(
-        self, seq: int, stream: int, reason: str, account: Account, effects: list[Effect]
-    ) -> None:
+    def settled(self, gone: list[Held], effects: list[Effect]) -> None:
+        """Tell the spool of packets that left the ring, if it has any of them."""
+        kept = [held.seq for held in gone if held.kept]
+        if kept:
+            effects.append(Settled(self.number, kept[0], kept[-1]))
+
+    def _refuse_frame(self, seq: int, stream: int, reason: str, effects: list[Effect]) -> None:
         if (seq, stream) in self._told or not 0 <= seq < self.next_seq:
             return
         self._told[seq, stream] = None
@@ -217,5 +292,5 @@ class Link:
         held = self.ring.get(seq)
         if held is not None:
             count = sum(count for of, _, count in held.spans if of == stream)
-            account.refused[reason] += count
-            account.stored -= count  # the packet is counted as stored whole when it leaves the ring
+            self.account.refused[reason] += count
+            self.account.stored -= count  # the packet is counted as stored whole when it leaves the ring

@@ -34,6 +34,8 @@ class Links:
         self._config = config
         self._account = account
         self._links: dict[int, Link] = {}
+        self.unsaid = False
+        """A link was forgotten of whose end the gateway does not know."""
 
     def __len__(self) -> int:
         return len(self._links)
@@ -60,40 +62,121 @@ class Links:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of those packets."""
+        """Bytes of those packets that are in the ring."""
         return sum(link.ring.byte_count for link in self)
+
+    @property
+    def loaded_packets(self) -> int:
+        """Packets in the ring; the others are in the spool alone."""
+        return sum(link.ring.loaded for link in self)
+
+    @property
+    def kept_packets(self) -> int:
+        """Packets in the spool."""
+        return sum(link.ring.kept_packets for link in self)
+
+    @property
+    def kept_bytes(self) -> int:
+        """Their bytes."""
+        return sum(link.ring.kept_bytes for link in self)
 
     def behind_ns(self, now_ns: int) -> int:
         """Age of the oldest packet without a receipt, from its first send; 0 when there is none."""
         oldest = [held.first_ns for link in self if (held := link.ring.oldest()) is not None]
         return max(0, now_ns - min(oldest)) if oldest else 0
 
-    def add(self, link: Link) -> None:
+    def add(self, link: Link, out: list[ev.Effect]) -> None:
         """Take in a new link; when there are more than HELLO can name, the oldest gives way."""
         while len(self._links) >= MAX_LINKS:
-            self.drop(next(iter(self)), OVERFLOW)
+            self.drop(next(iter(self)), out, OVERFLOW)
         self._links[link.number] = link
 
-    def drop(self, link: Link, cause: str = LINK_GONE) -> None:
+    def drop(self, link: Link, out: list[ev.Effect], cause: str = LINK_GONE) -> None:
         """Forget a link; what it holds is lost."""
-        self._account.lost[cause] += samples_in(link.ring.clear())
-        del self._links[link.number]
+        link.account.lost[cause] += samples_in(link.ring.clear())
+        self._forget(link, out)
 
-    def forget_drained(self, link: Link) -> None:
+    def forget_drained(self, link: Link, out: list[ev.Effect]) -> None:
         """Forget a link if it has ended and everything has its receipt, BYE too."""
         if link.ended and not len(link.ring):
-            del self._links[link.number]
+            self.unsaid = self.unsaid or link.unsaid
+            self._forget(link, out)
 
-    def bound(self) -> None:
-        """Drop the oldest packets until the ring's limits hold; the next packet's floor says so."""
+    def lose(self, link: Link, seq: int, out: list[ev.Effect]) -> None:
+        """The spool does not have a packet that only it should have."""
+        held = link.ring.get(seq)
+        if held is None or held.packet:
+            return
+        link.unsaid = link.unsaid or link.ended
+        link.account.lost[OVERFLOW] += samples_in(link.ring.remove(seq, seq))
+        out.append(ev.Settled(link.number, seq, seq))
+        self.forget_drained(link, out)
+
+    def bound(self, out: list[ev.Effect]) -> None:
+        """Drop the oldest packets until the limits hold; the next packet's floor says so.
+
+        Where there is a spool, the ring drops only bytes that the spool has, and the spool drops packets.
+        """
         config = self._config
-        while self.held_bytes > config.ring_bytes or self.held_packets > config.ring_packets:
-            for link in self:
-                if (held := link.ring.drop_oldest()) is not None:
-                    self._account.lost[OVERFLOW] += samples_in((held,))
-                    break
-            else:
+        if not config.spool_bytes:
+            while self.held_bytes > config.ring_bytes or self.held_packets > config.ring_packets:
+                if not self._drop_oldest(out):
+                    return
+            return
+        while self.held_bytes > config.ring_bytes or self.loaded_packets > config.ring_packets:
+            if not self._unload_oldest(out):
+                break
+        while self.kept_bytes > config.spool_bytes or self.kept_packets > config.spool_packets:
+            if not self._drop_oldest(out):
                 return
+
+    def keep(self, now_ns: int | None, out: list[ev.Effect]) -> None:
+        """Write to the spool what waits for its receipt as long as a resend does.
+
+        Args:
+            now_ns: device time; None takes everything: the app may be gone in a moment.
+            out: takes the effects.
+        """
+        if not self._config.spool_bytes:
+            return
+        for link in self:
+            for held in link.ring.keep_due(now_ns):
+                out.append(ev.Keep(link.card, held.seq, samples_in((held,)), held.packet))
+        self.bound(out)
+
+    def keep_times(self) -> list[int]:
+        """When `keep` has something to do, for each link."""
+        return [at_ns for link in self if (at_ns := link.ring.next_keep_ns()) is not None]
+
+    @property
+    def finished(self) -> bool:
+        """Whether a HELLO should tell that links are done with on which no BYE could."""
+        return self.unsaid and not any(link.restored_only for link in self)
+
+    def _unload_oldest(self, out: list[ev.Effect]) -> bool:
+        for link in self:
+            if (unloaded := link.ring.unload_oldest()) is not None:
+                held, packet = unloaded
+                if packet is not None:
+                    out.append(ev.Keep(link.card, held.seq, samples_in((held,)), packet))
+                return True
+        return False
+
+    def _drop_oldest(self, out: list[ev.Effect]) -> bool:
+        for link in self:
+            if (held := link.ring.drop_oldest()) is not None:
+                link.account.lost[OVERFLOW] += samples_in((held,))
+                # Above the floor that BYE told: only a HELLO that no longer names the link tells that nothing comes.
+                link.unsaid = link.unsaid or link.ended
+                link.settled([held], out)
+                self.forget_drained(link, out)
+                return True
+        return False
+
+    def _forget(self, link: Link, out: list[ev.Effect]) -> None:
+        del self._links[link.number]
+        if self._config.spool_bytes:
+            out.append(ev.Dropped(link.number))
 
     def send(self, link: Link, packet: bytes, out: list[ev.Effect]) -> None:
         """Send a packet for the first time."""
@@ -138,7 +221,10 @@ class Links:
         if held is None:
             return False
         self._account.resent += 1
-        out.append(ev.Send(held.packet, False, link.gateway))
+        if held.packet:
+            out.append(ev.Send(held.packet, False, link.gateway))
+        else:
+            out.append(ev.SendKept(link.number, held.seq, link.gateway))
         return True
 
 

@@ -191,13 +191,21 @@ def call(path: Path, verb: str, args: dict[str, Any], timeout_s: float = 30.0) -
 
     Raises:
         Unreachable: nobody listens, or no answer came in time.
+        LocalError: `argument`, a text is not UTF-8.
         VestibuleError: what the daemon answered, with its code, hint and exit code.
     """
+    try:
+        request = msgspec.json.encode({"verb": verb, "args": args}) + b"\n"
+    except UnicodeEncodeError as error:
+        # What a shell gives a program is bytes, and need not be text.
+        raise LocalError(
+            "argument", "what was typed is not UTF-8", "Type it anew, in a terminal whose `locale` is UTF-8."
+        ) from error
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(timeout_s)
             connection.connect(str(path))
-            connection.sendall(msgspec.json.encode({"verb": verb, "args": args}) + b"\n")
+            connection.sendall(request)
             with connection.makefile("rb") as answers:
                 line = answers.readline(MAX_LINE_BYTES)
     except OSError as error:

@@ -1,7 +1,7 @@
 """`permit(session, kind, now)`: whether a kind of sample may be kept. Asked at admission and again at the seal.
 
-This first engine knows one rule: a kind is permitted while the session that names it is open or draining. What a later
-one adds (grants, withdrawals, purposes) comes in behind the same call.
+This first engine knows one rule: a kind is permitted while the session that names it is open or draining; a session
+whose consent was withdrawn permits nothing. What a later one adds (grants, purposes) comes in behind the same call.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from gateway.permit import FOREVER_NS, Permit
 
 NOT_PERMITTED = "not_permitted"
 CLOSED = "closed"
+WITHDRAWN = "withdrawn"
+_WITHDRAWN_STATES = ("withdrawing", "withdrawn")
 
 
 class SessionLike(Protocol):
@@ -24,7 +26,7 @@ class SessionLike(Protocol):
 
     @property
     def state(self) -> str:
-        """`open`, `draining` or `closed`."""
+        """`open`, `draining`, `closed`, `withdrawing` or `withdrawn`."""
 
 
 class Recording:
@@ -45,6 +47,8 @@ class Recording:
             kind: number of the kind.
             now_ns: the gateway's monotonic clock.
         """
+        if session.state in _WITHDRAWN_STATES:
+            return Permit(False, WITHDRAWN, FOREVER_NS, self.version)
         if session.state == "closed":
             return Permit(False, CLOSED, FOREVER_NS, self.version)
         if kind not in session.kinds:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.core.records import Device, LinkRecord, Pairing, Session, StreamRecord
-from gateway.ids import DeviceId, LinkId
+from gateway.ids import DeviceId, LinkId, SessionId
 from gateway.store import queries
 from gateway.store.db import Database
 from gateway.store.queries import Head
@@ -19,9 +19,10 @@ class LoadedState:
     Args:
         devices: all, also revoked ones.
         pairings: codes that are not forgotten.
-        sessions: those that are open or draining.
+        sessions: those that are not over.
         links: those that carried something lately, also ended ones.
         streams: those of `sessions`.
+        withdrawn: sessions that are over by a withdrawal, of links that are not.
         next_link, next_device: smallest numbers never given.
         next_batch: number of the next batch, from 1.
         boot: number of the newest start that the database knows; 0 for none. The mark may know a newer one.
@@ -34,6 +35,7 @@ class LoadedState:
     sessions: list[Session]
     links: list[LinkRecord]
     streams: list[StreamRecord]
+    withdrawn: list[SessionId]
     next_link: LinkId
     next_device: DeviceId
     next_batch: int
@@ -62,6 +64,7 @@ async def load_state(db: Database, kept_since_ms: int = 0) -> LoadedState:
         sessions=await db.session_rows(),
         links=[link_of(row, secrets) for row in await db.rows(queries.KEPT_LINKS_SQL, kept_since_ms)],
         streams=await db.ask(queries.STREAMS_TO_LOAD),
+        withdrawn=await db.ask(queries.WITHDRAWN),
         next_link=LinkId((await db.ask(queries.NEXT_LINK))[0]),
         next_device=DeviceId((await db.ask(queries.NEXT_DEVICE))[0]),
         next_batch=(await db.ask(queries.NEXT_BATCH))[0],

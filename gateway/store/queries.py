@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from gateway.core.records import BatchRow, PartRow, Session, StreamRecord, Text
+from gateway.ids import SessionId
 from gateway.store.records import Row, batch_of, link_owner_of, part_of, session_of, stream_of, text_of
 from gateway.store.vault import RECORD_BYTES, SEGMENT_HEADER_BYTES
 
@@ -66,6 +67,9 @@ def _tile(row: Row) -> tuple[int, int, bytes]:
     return int(level), int(n), bytes(data)
 
 
+NOT_OVER = "sessions.state <> 'closed' AND sessions.state <> 'withdrawn'"
+"""Of a session; what the index `sessions_not_over` is for."""
+
 HEAD = Query("SELECT size, root FROM head", lambda row: Head(*row))
 META = Query("SELECT value FROM meta WHERE key = ?", _first_text)
 ENTRY = Query("SELECT data FROM entries WHERE idx = ?", _first_bytes)
@@ -83,15 +87,21 @@ PARTS_OF_SESSION: Query[PartRow] = Query(
 ALL_PARTS: Query[PartRow] = Query("SELECT * FROM parts ORDER BY batch, part", part_of)
 SESSION: Query[Session] = Query("SELECT * FROM sessions WHERE session = ?", session_of)
 SESSIONS: Query[Session] = Query(
-    "SELECT * FROM sessions WHERE state <> 'closed' ORDER BY opened_ms, session", session_of
+    f"SELECT * FROM sessions WHERE {NOT_OVER} ORDER BY opened_ms, session", session_of
 )
 ALL_SESSIONS: Query[Session] = Query("SELECT * FROM sessions ORDER BY opened_ms, session", session_of)
 STREAMS_OF: Query[StreamRecord] = Query(
     "SELECT * FROM streams WHERE session = ? ORDER BY device, run, stream", stream_of
 )
 STREAMS_TO_LOAD: Query[StreamRecord] = Query(
-    "SELECT streams.* FROM sessions JOIN streams USING (session) WHERE sessions.state <> 'closed'", stream_of
+    f"SELECT streams.* FROM sessions JOIN streams USING (session) WHERE {NOT_OVER}", stream_of
 )
+WITHDRAWN = Query(
+    "SELECT DISTINCT session FROM links JOIN sessions USING (session) "
+    "WHERE links.state = 'live' AND sessions.state = 'withdrawn'",
+    lambda row: SessionId(row[0]),
+)
+"""Sessions whose consent was withdrawn, and whose devices may not have heard it."""
 ALL_STREAMS: Query[StreamRecord] = Query(
     "SELECT * FROM streams ORDER BY session, device, run, stream", stream_of
 )

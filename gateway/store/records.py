@@ -64,7 +64,7 @@ def statements(writes: Writes, secrets: Secrets) -> list[Statement]:
     """
     expired = [pairing for pairing in writes.pairings if not pairing.code]
     found = [
-        Statement(_put("devices", 7), [_device_row(device, secrets) for device in writes.devices]),
+        Statement(_put("devices", 8), [_device_row(device, secrets) for device in writes.devices]),
         Statement(
             _put("pairings", 5), [_pairing_row(item, secrets) for item in writes.pairings if item.code]
         ),
@@ -120,12 +120,13 @@ def _device_row(device: Device, secrets: Secrets) -> Row:
         device.created_ms,
         _counter_in(device.hello_seq),
         secrets.wrap_key(device.device, device.next_key),
+        device.next_by_file,
     )
 
 
 def device_of(row: Row, secrets: Secrets) -> Device:
     """A row of `devices`."""
-    number, name, key, state, created_ms, hello_seq, next_key = row
+    number, name, key, state, created_ms, hello_seq, next_key, next_by_file = row
     return Device(
         device=DeviceId(number),
         name=name,
@@ -134,6 +135,7 @@ def device_of(row: Row, secrets: Secrets) -> Device:
         created_ms=created_ms,
         hello_seq=_counter_out(hello_seq),
         next_key=secrets.unwrap_key(number, next_key),
+        next_by_file=bool(next_by_file),
     )
 
 

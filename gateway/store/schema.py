@@ -37,7 +37,7 @@ CREATE TABLE parts (
 CREATE INDEX parts_by_session ON parts (session);
 CREATE TABLE devices (
     device INTEGER PRIMARY KEY, name TEXT NOT NULL, key BLOB NOT NULL, state TEXT NOT NULL,
-    created_ms INTEGER NOT NULL, hello_seq INTEGER, next_key BLOB NOT NULL
+    created_ms INTEGER NOT NULL, hello_seq INTEGER, next_key BLOB NOT NULL, next_by_file INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE pairings (
     id BLOB PRIMARY KEY, secret BLOB NOT NULL, expires_ms INTEGER NOT NULL, spent_by BLOB NOT NULL, name TEXT NOT NULL
@@ -47,7 +47,7 @@ CREATE TABLE sessions (
     devices BLOB NOT NULL, kinds BLOB NOT NULL, state TEXT NOT NULL, opened_ms INTEGER NOT NULL,
     closed_ms INTEGER NOT NULL, seq INTEGER NOT NULL, prev BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX sessions_not_closed ON sessions (session) WHERE state <> 'closed';
+CREATE INDEX sessions_not_over ON sessions (session) WHERE state <> 'closed' AND state <> 'withdrawn';
 CREATE TABLE links (
     link INTEGER PRIMARY KEY, device INTEGER NOT NULL, run INTEGER NOT NULL, session BLOB NOT NULL,
     transport TEXT NOT NULL, nonce_d BLOB NOT NULL, nonce_g BLOB NOT NULL, key BLOB NOT NULL, hello_seq INTEGER,

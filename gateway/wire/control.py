@@ -28,8 +28,13 @@ RECORDING: Final = "recording"
 REFUSED: Final = "refused"
 STATES: Final = (RECORDING, WAITING, REFUSED)
 
-COMMANDS: Final = frozenset(("open", "stop", "haptic", "text", "marker"))
-"""Verbs of COMMAND. `open`: a session is open, send HELLO. `stop`: stop recording, the reason follows."""
+COMMANDS: Final = frozenset(("open", "stop", "hold", "rotate", "haptic", "text", "marker"))
+"""Verbs of COMMAND. `open`: a session is open, send HELLO. `stop`: stop recording, the reason follows. `hold`: the
+gateway cannot store at present, the reason follows. `rotate`: the device's next key, as `encode_key` writes it."""
+
+HOLD_REASONS: Final = frozenset(("disk_full",))
+KEY_DIGITS: Final = 64  # K_dev in `rotate`: text, since the arguments of COMMAND have no bytes
+_HEX: Final = frozenset("0123456789abcdef")
 
 RESULTS: Final = frozenset(("done", "refused", "unsupported"))
 
@@ -267,6 +272,24 @@ def _is_ranges(ranges: list[int]) -> bool:
         and all(a <= b for a, b in zip(ranges[::2], ranges[1::2], strict=True))
         and all(b < a for b, a in zip(ranges[1::2], ranges[2::2], strict=False))
     )
+
+
+def encode_key(k_dev: bytes) -> str:
+    """K_dev as the argument of `rotate`.
+
+    Args:
+        k_dev: 32 bytes.
+    """
+    return k_dev.hex()
+
+
+def decode_key(args: list[int | float | str]) -> bytes | None:
+    """The key in the arguments of `rotate`; None when they are not exactly one text of 64 lower-case hex digits."""
+    match args:
+        case [str(text)] if len(text) == KEY_DIGITS and set(text) <= _HEX:
+            return bytes.fromhex(text)
+        case _:
+            return None
 
 
 def padding(body_bytes_without_pad: int, packet_bytes: int) -> bytes:

@@ -97,7 +97,7 @@ def test_the_tour_runs(tmp_path_factory: pytest.TempPathFactory) -> None:
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert "daemon_stopped" in done.stderr
-    assert done.stdout.count("The sum closes") == 3
+    assert done.stdout.count("The sum closes") == 4
     for shown in blocks("text"):
         for line in shown.splitlines():
             assert re.search(like(line), done.stdout, re.M), (

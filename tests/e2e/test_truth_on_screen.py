@@ -57,7 +57,7 @@ def test_a_rotated_key_works_at_once(tmp_path: Path) -> None:
         key = gateway.add_device()
         session = gateway.open_session([key.device], ["haptic"])
         asyncio.run(main(gateway, key))
-        asyncio.run(main(gateway, of_reply(gateway.call("device.rotate", device=key.device))))
+        asyncio.run(main(gateway, of_reply(gateway.call("device.rotate", device=key.device, show=True))))
         gateway.close_session(session)
         row = gateway.until(lambda: gateway.session_row(session), "the session's row")
         assert row["totals"]["stored"] == 64

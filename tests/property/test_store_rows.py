@@ -56,6 +56,7 @@ devices = st.builds(
     created_ms=count,
     hello_seq=st.just(-1) | u64,
     next_key=st.just(b"") | hash32,
+    next_by_file=st.booleans(),
 )
 pairings = st.builds(
     Pairing,

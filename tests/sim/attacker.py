@@ -55,6 +55,7 @@ class Attacker:
         self.source = source or (f"10.1.0.{device}", 2000 + device)
         self.clock_offset_ns = clock_offset_ns
         self.heard: list[bytes] = []
+        self.heard_ns: list[int] = []
         self.receipts: list[control.Receipt] = []
         self.stored: set[int] = set()
         self.refused: dict[int, str] = {}
@@ -166,10 +167,15 @@ class Attacker:
         """Send a probe; returns its seq."""
         return self.raw(wire.SYNC, control.encode(control.Probe(now_ns())))
 
+    def answer(self, seq: int, result: str = "done") -> int:
+        """Answer a command; returns the answer's own seq."""
+        return self.raw(wire.RECEIPT, control.encode(control.Answer([(seq, result)])))
+
     # ---- receiving --------------------------------------------------------------------------------------------
 
     def _received(self, packet: bytes) -> None:
         self.heard.append(packet)
+        self.heard_ns.append(now_ns())
         header = wire.parse_header(packet)
         self.types[header.type] += 1
         if header.type == wire.WELCOME:

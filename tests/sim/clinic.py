@@ -26,8 +26,8 @@ from gateway.core.fairqueue import FairQueue
 from gateway.core.handshake import Names
 from gateway.core.intake import Intake, Limits
 from gateway.core.ledger import Ledger
+from gateway.core.records import SESSION_OVER, Session, Writes
 from gateway.core.records import Device as DeviceRecord
-from gateway.core.records import Session, Writes
 from gateway.core.registry import Registry
 from gateway.core.sessions import Opening, Sessions
 from gateway.device import events as ev
@@ -99,7 +99,7 @@ class Gateway:
         registry = Registry(Names("sim", "sim"), self.rng.randbytes, now_ns, boot, max_links=self.max_links)
         import copy
 
-        live = {s.session for s in d.sessions.values() if s.state != "closed"}
+        live = {s.session for s in d.sessions.values() if s.state not in SESSION_OVER}
         registry.restore(
             copy.deepcopy(list(d.devices.values())),
             copy.deepcopy(list(d.pairings.values())),
@@ -108,6 +108,7 @@ class Gateway:
             [copy.deepcopy(s) for s in d.streams.values() if s.session in live],
             max(d.links, default=0) + 1,
             max(d.devices, default=0) + 1,
+            [s.session for s in d.sessions.values() if s.state == "withdrawn"],
         )
         recording = Recording()
         intake = Intake(registry, recording.permit, lambda: recording.version, Limits())
@@ -150,7 +151,7 @@ class Gateway:
 
     def arrive(self, packet: bytes, source: tuple[str, int]) -> None:
         if self.task is not None and not self.task.done():
-            self.spine.arrive([Arrival(packet, source, now_ns())])
+            self.spine.arrivals.arrive([Arrival(packet, source, now_ns())])
 
     async def kill(self) -> None:
         """Gone at once: nothing more is written or sent."""

@@ -556,13 +556,15 @@ def test_a_link_keeps_its_transport() -> None:
         gateway.house.puback = lambda effect: acknowledged.append((effect.ticket, effect.reason_code))
         packet = device.data_packet([haptic_frame(0)])
         for ticket, number in enumerate((1, 2)):
-            await gateway.spine.arrive_when_room(Arrival(packet, MqttSource(number), now_ns(), ticket))
+            await gateway.spine.arrivals.arrive_when_room(
+                Arrival(packet, MqttSource(number), now_ns(), ticket)
+            )
         await asyncio.sleep(0.1)
         assert gateway.counted["transport"] == 2
         assert acknowledged == [(0, 0x87), (1, 0x87)]
         # A HELLO on another device's topic.
         hello = other.make_hello()
-        await gateway.spine.arrive_when_room(Arrival(hello, MqttSource(1), now_ns(), 2))
+        await gateway.spine.arrivals.arrive_when_room(Arrival(hello, MqttSource(1), now_ns(), 2))
         await asyncio.sleep(0.1)
         assert gateway.counted["topic"] == 1
         assert acknowledged[-1] == (2, 0x87)
@@ -588,7 +590,7 @@ def test_every_mqtt_payload_is_acknowledged_also_copies_with_nothing_else_to_com
         gateway.house.puback = lambda effect: acknowledged.append((effect.ticket, effect.reason_code))
 
         async def publish(packet: bytes, ticket: int) -> None:
-            await gateway.spine.arrive_when_room(Arrival(packet, MqttSource(1), now_ns(), ticket))
+            await gateway.spine.arrivals.arrive_when_room(Arrival(packet, MqttSource(1), now_ns(), ticket))
 
         await publish(device.make_hello(), 0)
         await asyncio.sleep(0.1)

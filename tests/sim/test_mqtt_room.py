@@ -28,13 +28,15 @@ def test_a_payload_that_gives_way_is_answered_once_and_counted() -> None:
         gateway.house.puback = told.append
         source = MqttSource(7)
         for number in range(ROOM):
-            await gateway.spine.arrive_when_room(Arrival(packet(1, number), source, now_ns(), f"t{number}"))
+            await gateway.spine.arrivals.arrive_when_room(
+                Arrival(packet(1, number), source, now_ns(), f"t{number}")
+            )
         assert not gateway.house.queue.has_room
         waits = asyncio.create_task(
-            gateway.spine.arrive_when_room(Arrival(packet(1, ROOM), source, now_ns(), "late"))
+            gateway.spine.arrivals.arrive_when_room(Arrival(packet(1, ROOM), source, now_ns(), "late"))
         )
         # Before the spine's turn: datagrams of others, each with a share of its own.
-        gateway.spine.arrive([Arrival(packet(9, n), (f"10.0.0.{n}", 4), now_ns()) for n in range(2)])
+        gateway.spine.arrivals.arrive([Arrival(packet(9, n), (f"10.0.0.{n}", 4), now_ns()) for n in range(2)])
         assert [effect.ticket for effect in told] == ["t3", "t2"], "the newest of the longest share"
         assert {effect.reason_code for effect in told} == {QUOTA_EXCEEDED}
         assert gateway.house.registry.shed["queue"] == 2

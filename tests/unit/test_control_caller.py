@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from gateway.net.control import Caller, ControlServer
+from gateway.errors import LocalError
+from gateway.net.control import Caller, ControlServer, call
 
 ASK = "import sys; from pathlib import Path; from gateway.net.control import call; call(Path(sys.argv[1]), 'who', {})"
 
@@ -56,3 +57,8 @@ async def test_more_groups_than_are_read_are_none(tmp_path: Path) -> None:
 
 def test_a_group_is_named_once() -> None:
     assert Caller(1, 2, 3, (3, 4, 4)).names == ("uid:2", "gid:3", "gid:4")
+
+
+def test_bytes_that_are_no_text_are_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(LocalError, match="not UTF-8"):
+        call(tmp_path / "nobody", "device.add", {"name": os.fsdecode(b"\xff")})

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from device_side import MS, Rig, S
 
-from gateway.device.clock import RTT_MAX_NS, SOURCE_SYNC, ClockReading, Probes
+from gateway.device.clock import CLOCK_MOST_NS, RTT_MAX_NS, SOURCE_SYNC, ClockReading, Probes
 from gateway.device.events import Start
 from gateway.wire import control, kinds
 from gateway.wire import packet as wire
@@ -132,3 +132,10 @@ def test_probes_that_only_keep_the_link_alive() -> None:
     assert len(rig.sent_of(wire.SYNC)) == 5
     assert rig.device.totals() == {}
     assert rig.device.clock is None
+
+
+def test_a_clock_that_no_client_could_reckon_with() -> None:
+    most = CLOCK_MOST_NS
+    assert ClockReading(0, most, most, MS).is_sane()
+    assert not ClockReading(0, most + 1, most + 1, MS).is_sane()
+    assert not ClockReading(-most - 1, 0, 0, MS - most).is_sane()

@@ -108,3 +108,16 @@ def test_stop_counts_as_no_command_of_the_app() -> None:
     rig.give(rig.far.command(far, "stop", "withdrawn"))
     assert far.answers[-1] == (far.seq, "done")
     assert rig.far.bye(101) is not None
+
+
+def test_a_stored_row_without_ranges_does_not_end_a_hold() -> None:
+    rig = Rig.make()
+    rig.step(Start())
+    rig.run(S)
+    link = rig.far.links[101]
+    rig.give(rig.far.command(link, "hold", "disk_full"))
+    assert rig.device.status()["reason"] == "disk_full"
+    rig.give(rig.far.receipt(link, [(0, b"", [])]))
+    assert rig.device.status()["reason"] == "disk_full"
+    rig.give(rig.far.receipt(link, [(1, bytes(32), [0, 0])]))
+    assert rig.device.status()["state"] == "recording"

@@ -239,3 +239,14 @@ def test_throwing_away_counts_what_was_not_sealed() -> None:
     assert gather.waiting_samples == 21
     assert gather.clear() == 21
     assert (gather.waiting_samples, gather.due_ns, gather.flush()) == (0, None, [])
+
+
+@pytest.mark.parametrize("kind", [kinds.MARKER, kinds.INFO, kinds.PCM])
+def test_a_variable_sample_has_its_header_at_least(kind: int) -> None:
+    gather = Gather(config())
+    gather.enter(b"s" * 16)
+    for size in (0, kinds.KINDS[kind].sample_bytes - 1):
+        with pytest.raises(LocalError) as caught:
+            gather.add(0, kind, bytes(size), 1, 0)
+        assert caught.value.code == "sample_size"
+    assert gather.totals() == {}

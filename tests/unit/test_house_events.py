@@ -11,6 +11,7 @@ from gateway.app.observe import Observer
 from gateway.core.records import Pairing
 from gateway.device.pairing import pair_packet
 from tests.sim.clinic import Gateway, Network, make_rig, stored
+from tests.sim.front import Front
 from tests.sim.virtual import simulate
 
 
@@ -92,5 +93,38 @@ def test_a_full_disk_is_told_with_what_is_left() -> None:
         assert not asked.done()
         asked.cancel()
         await gateway.kill()
+
+    simulate(main())
+
+
+def test_commands_rotations_holds_and_revocations_are_told() -> None:
+    async def main() -> None:
+        rng = random.Random(4)
+        gateway, network = Gateway(rng), Network(rng)
+        await gateway.start()
+        rig = make_rig(gateway, network, 1, await gateway.add_device(1))
+        await gateway.open(1)
+        rig.start()
+        await asyncio.sleep(5)
+        front, observer = Front(gateway), gateway.house.observer
+        assert await front.ask(1, "text", "look ahead") == "done"
+        await front.rotate(1)
+        assert await front.rotated(1, 5)
+        await asyncio.sleep(5)  # its old link says BYE, and is told no more
+        gateway.house.disk.free = 0  # type: ignore[attr-defined]
+        await asyncio.sleep(30)
+        gateway.house.disk.free = 1 << 40  # type: ignore[attr-defined]
+        await asyncio.sleep(5)
+        await front.revoke(1)
+        await asyncio.sleep(5)
+        for verb in ("text", "rotate", "hold"):
+            assert value(observer, "commands_sent_total", verb=verb) == 1, verb
+            assert value(observer, "commands_answered_total", verb=verb, result="done") == 1, verb
+        assert value(observer, "key_rotations_started_total") == value(observer, "keys_rotated_total") == 1
+        assert value(observer, "devices_revoked_total") == 1
+        assert value(observer, "cycles_held_total", reason="disk_low") == 1
+        assert 28 <= value(observer, "held_seconds_total") <= 31
+        rig.capturing = False
+        await gateway.stop()
 
     simulate(main())

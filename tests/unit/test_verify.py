@@ -478,7 +478,7 @@ def test_a_row_that_a_start_cannot_read_is_named(
     assert len(asyncio.run(start_reads(facts.layout)).pairings) == 1
     assert fsck_store(facts.layout)[1] == []
     # The newest row of a table that begins with the session belongs to one that is open, or the start passes it over.
-    where = "session IN (SELECT session FROM sessions WHERE state <> 'closed')"
+    where = "session IN (SELECT session FROM sessions WHERE state = 'open')"
     where = where if table in ("sessions", "streams") else "1"
     with closing(sqlite3.connect(facts.layout.database)) as db:
         key = ", ".join(row[1] for row in db.execute(f"PRAGMA table_info({table})") if row[5])

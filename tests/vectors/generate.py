@@ -21,6 +21,7 @@ import vt1_oracle as oracle
 from vt1_build import DEVICE, K_DEV, LINK, NONCE_D, NONCE_G, WORKED, keys_json
 from vt1_handshake import handshake_file, keys_file, pairing_file
 from vt1_links import downlink_packets, frames_file, uplink_packets
+from vt1_spool import spool_file
 
 DIRECTORY = Path(__file__).resolve().parent / "vt1"
 Json = dict[str, Any]
@@ -62,6 +63,7 @@ def build() -> dict[str, str]:
         "frames": ("MessagePack's shortest forms, the records, and frames of every kind.", frames),
         "uplink": ("Packets of a device on its link.", shared | {"keys": up, "packets": uplink}),
         "downlink": ("Packets of a gateway on a link.", shared | {"keys": down, "packets": downlink}),
+        "spool": ("Segments of a device's spool, and what a reader takes from them.", spool_file(uplink)),
         "corrupt": (
             "Packets with one fault each: where it is found, and the word it is refused with.",
             {"device": DEVICE, "link": LINK, "keys": lookup, "packets": twins},

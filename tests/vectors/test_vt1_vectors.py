@@ -11,11 +11,13 @@ from paths import VECTORS
 from vectors import generate
 from vectors.vt1_reader import Json, body_value, decode, encode, frame_of, load, packets, raw
 
+from gateway.device.events import Start
 from gateway.keys import link as link_keys
 from gateway.keys.seal import hkdf
 from gateway.wire import control, frame, kinds, packet
+from tests.device_side import MS, OtherSide, Rig
 
-FILES = ("keys", "pairing", "handshake", "frames", "uplink", "downlink", "corrupt")
+FILES = ("keys", "pairing", "handshake", "frames", "uplink", "downlink", "spool", "corrupt")
 
 
 # --- files ----------------------------------------------------------------------------------------------------------
@@ -65,6 +67,8 @@ def test_device_keys() -> None:
     assert link_keys.handshake_key(k_dev).hex() == found["handshake_key"]["key"]
     assert link_keys.pairing_key(code).hex() == found["pairing_key"]["key"]
     assert link_keys.device_key(code, *nonces).hex() == found["device_key"]["key"]
+    after = found["handshake_key_after_rotate"]
+    assert link_keys.handshake_key(raw(after["ikm"])).hex() == after["key"]
     for name in ("handshake_key", "pairing_key", "device_key"):
         steps = found[name]
         assert hkdf(raw(steps["ikm"]), raw(steps["info"]), 32, raw(steps["salt"])).hex() == steps["key"]
@@ -159,6 +163,20 @@ def test_padding_is_what_the_vectors_have() -> None:
             value = body_value(entry | {"fields": entry["fields"] | {"pad_bytes": 0}})
             size = packet.HELLO_BYTES if entry["type"] == "hello" else packet.PAIR_BYTES
             assert control.padding(len(control.encode(value)), size) == bytes(entry["fields"]["pad_bytes"])
+
+
+def test_a_device_answers_each_command_as_the_vectors_say() -> None:
+    for entry in load("downlink")["packets"]:
+        if entry["type"] != "command" or entry["fields"]["verb"] == "stop":
+            continue
+        far, args = OtherSide(), entry["fields"]["args"]
+        far.next_key = bytes.fromhex(args[0]["str"]) if entry["name"] == "command_rotate" else b""
+        rig = Rig.make(far)
+        rig.step(Start())
+        rig.run(100 * MS)
+        link = far.links[101]
+        rig.give(far.down(link, packet.COMMAND, raw(entry["body"])))
+        assert [result for _, result in link.answers] == [entry["answer"]], entry["name"]
 
 
 # --- frames ---------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ Json = dict[str, Any]
 
 CODE = "K7Q2ZB5XWN4JYTRD3HGAMPC6VE"
 K_DEV = oracle.fixed("device key", 32)
+NEXT_K_DEV = oracle.fixed("next device key", 32)  # of `rotate`
 DEVICE, RUN, LINK, WAITING_LINK = 7, 0xFEDC_BA98_7654_3210, 4242, 4243
 HOME, GATEWAY = "clinic-a", "clinic-a-1"
 SESSION = oracle.fixed("session", 16)

@@ -18,6 +18,11 @@ def _patched(index: int, cut: int, new: str) -> Bits:
     return lambda body: body[:index] + bytes.fromhex(new) + body[index + cut :]
 
 
+def _long_args(body: bytes) -> bytes:
+    """The array of one argument, in three bytes instead of one."""
+    return body.replace(b"\xa6rotate\x91", b"\xa6rotate\xdc\x00\x01")
+
+
 def hello(fields: list[Any]) -> bytes:
     return oracle.pack_padded(fields, oracle.HELLO_BYTES)[0]
 
@@ -302,6 +307,14 @@ def bodies(every: dict[str, Json], keys: Json) -> Iterator[Json]:
                 ),
             ],
         ),
+        (
+            "command_rotate",
+            [
+                ("bytes for text", "malformed", "the key as bin", lambda _: pack(["rotate", [bytes(32)]])),
+                ("long array", "not_canonical", "one argument with a 16-bit length", _long_args),
+            ],
+        ),
+        ("command_hold", [("nil", "malformed", "the reason as nil", lambda _: pack(["hold", [None]]))]),
     ]
     for base_name, faults in others:
         base = every[base_name]

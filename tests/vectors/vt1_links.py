@@ -7,7 +7,7 @@ from typing import Any
 
 import vt1_oracle as oracle
 import vt1_samples as sampled
-from vt1_build import DEVICE, K_DEV, LINK, NONCE_D, NONCE_G, WORKED, down_seq, sealed_packet
+from vt1_build import DEVICE, K_DEV, LINK, NEXT_K_DEV, NONCE_D, NONCE_G, WORKED, down_seq, sealed_packet
 
 Json = dict[str, Any]
 
@@ -152,6 +152,21 @@ COMMANDS: dict[str, tuple[str, list[Any]]] = {
     "command_haptic_shortest": ("haptic", [1, 1.0, 0, 0.0]),
     "command_text": ("text", ["Please sit down – 休憩"]),
     "command_marker": ("marker", [300, sampled.MARKER_TEXT]),
+    "command_hold": ("hold", ["disk_full"]),
+    "command_rotate": ("rotate", [NEXT_K_DEV.hex()]),
+}
+# Sound as bodies, and beyond the limits: SPEC, "Commands".
+REFUSED: dict[str, tuple[str, list[Any]]] = {
+    "command_hold_for_no_reason": ("hold", []),
+    "command_hold_for_another": ("hold", ["weather"]),
+    "command_rotate_capitals": ("rotate", [NEXT_K_DEV.hex().upper()]),
+    "command_rotate_short": ("rotate", [NEXT_K_DEV.hex()[:-1]]),
+    "command_rotate_two": ("rotate", [NEXT_K_DEV.hex(), NEXT_K_DEV.hex()]),
+    "command_haptic_whole_numbers": ("haptic", [2, 1, 120, 180]),
+    "command_haptic_too_long": ("haptic", [1, 0.5, 10_001, 0.0]),
+    "command_haptic_other_target": ("haptic", [3, 0.5, 20, 0.0]),
+    "command_text_empty": ("text", [""]),
+    "command_marker_large_code": ("marker", [65_536, ""]),
 }
 
 
@@ -177,9 +192,10 @@ def downlink_packets() -> list[Json]:
         times = (t1, 5_000_000_900_000, 5_000_000_950_000)
         fields = dict(zip(("t1_ns", "t2_ns", "t3_ns"), map(str, times), strict=True))
         packets.append(sealed_packet(name, "sync", keys, down_seq(counter), oracle.pack(list(times)), fields))
-    for number, (name, (verb, args)) in enumerate(COMMANDS.items()):
+    for number, (name, (verb, args)) in enumerate((COMMANDS | REFUSED).items()):
         fields = {"verb": verb, "args": [typed(value) for value in args]}
-        packets.append(
-            sealed_packet(name, "command", keys, down_seq(40 + number), oracle.pack([verb, args]), fields)
+        packet = sealed_packet(
+            name, "command", keys, down_seq(40 + number), oracle.pack([verb, args]), fields
         )
+        packets.append(packet | {"answer": "refused" if name in REFUSED else "done"})
     return packets

@@ -42,7 +42,9 @@ def _explained(error: Unreachable, state: State) -> Unreachable:
     cause = error.__cause__
     if isinstance(cause, TimeoutError):
         return Unreachable(
-            error.code, "the daemon did not answer in time", "See its log; it may be waiting for the disk."
+            error.code,
+            "the daemon did not answer in time",
+            "It may be waiting for the disk, and do what was asked after it: see its log, and `vestibule status`.",
         )
     if isinstance(cause, PermissionError):
         return Unreachable(

@@ -19,6 +19,8 @@ VERBS: dict[str, dict[str, Verb]] = {
     "Try it": {
         "demo": Verb(_CLI + "demo", "demo", "A whole clinic in a minute, with simulated people."),
         "replay": Verb(_CLI + "replay", "replay", "Send a recording as if a headset did."),
+        "simulate": Verb(_CLI + "simulate", "simulate", "Let simulated people send, in any weather."),
+        "plugin-check": Verb(_CLI + "plugin_check", "plugin_check", "Check a plugin while you write it."),
     },
     "Set up and run": {
         "init": Verb(_CLI + "setup", "init", "Make a store: keys, log, vault, configuration."),
@@ -30,7 +32,7 @@ VERBS: dict[str, dict[str, Verb]] = {
         "key": Verb(_CLI + "key", "key", "Public keys, and the escrow of the private ones."),
     },
     "Record": {
-        "pair": Verb(_CLI + "device", "pair", "Pair a headset: a code as text, QR and file."),
+        "pair": Verb(_CLI + "pair", "pair", "Pair a headset: a code as text, QR and file."),
         "device": Verb(_CLI + "device", "device", "Headsets and sensors that have a key."),
         "session": Verb(_CLI + "session", "session", "Open, close and list sessions."),
     },

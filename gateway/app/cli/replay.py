@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,23 +10,21 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from gateway.app.cli import output
+from gateway.app.cli.network import FILE, address, network_options, way_of
 from gateway.app.cli.progress import progress_option, reporting
 from gateway.app.cli.state import State, read_file
-from gateway.errors import EXIT_TRY_LATER, EXIT_VERIFY, LocalError, Unreachable
+from gateway.errors import EXIT_TRY_LATER, EXIT_VERIFY, LocalError
 
 if TYPE_CHECKING:
-    from gateway.app.keyfile import DeviceKey
     from gateway.app.outcome import Outcome
-    from gateway.app.rig import Way
-    from gateway.net.mqtt_settings import BrokerSettings
     from gateway.sources.track import Recording
 
-FILE: Final = click.Path(dir_okay=False, path_type=Path)
-SHARE: Final = click.FloatRange(0, 1, max_open=True)
 MAX_DEVICES: Final = 256
-PORT: Final = 4747
-MQTT_PORT: Final = 8883
-MAX_PASSWORD_BYTES: Final = 4096
+LOST: Final = {
+    "overflow": "that the device had no room for any more",
+    "link_gone": "whose link the gateway no longer kept",
+}
+"""What a device says of its own losses, in words."""
 
 
 @click.command()
@@ -37,23 +33,11 @@ MAX_PASSWORD_BYTES: Final = 4096
 @click.option("--devices", type=click.IntRange(1, MAX_DEVICES), help="Without --key: how many devices; 1.")
 @click.option("--session-subject", "subject", default="replay", show_default=True, help="Without --key.")
 @click.option("--purpose", default="replay", show_default=True, help="Without --key: why.")
-@click.option("--host", help="Of the gateway's UDP; what the daemon says, or 127.0.0.1.")
-@click.option("--port", type=click.IntRange(1, 65535), help=f"What the daemon says, or {PORT}.")
-@click.option("--mqtt", metavar="HOST:PORT", help="Over this broker instead of UDP.")
-@click.option("--mqtt-user", help="{home} and {device} are put in; dev-{home}-{device} with a password.")
-@click.option("--mqtt-password-file", type=FILE, help="Holds the password and nothing else.")
-@click.option(
-    "--tls-ca", type=FILE, help="Certificate authority of the broker, PEM; port 8883 is TLS anyway."
-)
 @click.option(
     "--speed", type=click.FloatRange(0.01, 1000), help="1 is real time, and what is done if nothing is said."
 )
 @click.option("--flood", is_flag=True, help="As fast as receipts come.")
-@click.option("--loss", type=SHARE, default=0.0, help="Share of packets to lose, both ways; 0.05 is 5 %.")
-@click.option("--duplicate", type=SHARE, default=0.0, help="Share of packets to send twice.")
-@click.option("--reorder", type=SHARE, default=0.0, help="Share of packets that others overtake.")
-@click.option("--delay", type=click.FloatRange(0, 10_000), default=0.0, help="Of every packet, in ms.")
-@click.option("--seed", type=int, default=0, help="Another one loses other packets.")
+@network_options
 @output.json_option
 @progress_option
 @click.pass_obj
@@ -91,21 +75,26 @@ def replay(
     from gateway.app import keyfile, replay
     from gateway.app.desk import Desk
 
-    wanted = replay.Wanted([_read(path) for path in files], None if flood else speed or 1.0, slow=output.note)
+    wanted = replay.Wanted(
+        [_read(path) for path in files],
+        None if flood else speed or 1.0,
+        drain_s=network["drain"],
+        slow=output.note,
+    )
     with reporting(progress) as report:
         if keys:
             known = [(keyfile.read(path), path) for path in keys]
             pairs = [(key, keyfile.Kept(path, key)) for key, path in known]
-            way = _way(network, *_address(state, must=False))
+            way = way_of(network, *address(state, must=False))
             done = asyncio.run(replay.with_keys(wanted, [*pairs], way, report))
         else:
-            way = _way(network, *_address(state, must=True))
+            way = way_of(network, *address(state, must=True))
             desk = Desk(state.socket())
             done = asyncio.run(replay.with_daemon(wanted, desk, way, devices or 1, subject, purpose, report))
     if as_json:
         output.write_json({**asdict(done), "closes": done.closes, "files": [path.name for path in files]})
     else:
-        _show(done, len(keys) or devices or 1)
+        show(done, len(keys) or devices or 1)
     return exit_code(done)
 
 
@@ -114,19 +103,6 @@ def exit_code(done: Outcome) -> int:
     if done.closes:
         return 0
     return EXIT_TRY_LATER if done.held else EXIT_VERIFY
-
-
-def _address(state: State, *, must: bool) -> tuple[str, int]:
-    """Where the daemon of this store takes packets; what is usual where it need not be asked and does not answer."""
-    from gateway.app.cli.ask import ask
-
-    try:
-        host, _, port = str(ask(state, "status", {})["udp"]).rpartition(":")
-    except Unreachable:
-        if must:
-            raise
-        return "127.0.0.1", PORT
-    return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host, int(port) or PORT
 
 
 def _read(path: Path) -> Recording:
@@ -138,44 +114,8 @@ def _read(path: Path) -> Recording:
         raise LocalError(error.code, f"{path.name}: {error.message}", error.hint) from error
 
 
-def _way(network: dict[str, Any], host: str, port: int) -> Way:
-    from gateway.app.rig import Way
-    from gateway.app.transports import Weather
-
-    weather = Weather(network["loss"], network["duplicate"], network["reorder"], network["delay"])
-    return Way(
-        network["host"] or host,
-        network["port"] or port,
-        _broker(network) if network["mqtt"] else None,
-        weather,
-        network["seed"],
-    )
-
-
-def _broker(network: dict[str, Any]) -> Callable[[DeviceKey], BrokerSettings]:
-    from gateway.net.mqtt_settings import BrokerSettings
-
-    host, _, port = str(network["mqtt"]).rpartition(":")
-    if not host or not port.isdecimal():
-        raise click.UsageError("--mqtt is HOST:PORT", click.get_current_context())
-    ca, password_file = network["tls_ca"], network["mqtt_password_file"]
-    tls = ssl.create_default_context(cafile=ca) if ca or int(port) == MQTT_PORT else None
-    password = read_file(password_file, MAX_PASSWORD_BYTES).decode().strip() if password_file else ""
-    here = host in ("localhost", "::1", "[::1]") or host.startswith("127.")
-    if password and tls is None and not here:
-        raise LocalError(
-            "mqtt", "the password would leave this machine in clear", "Name --tls-ca, or port 8883."
-        )
-    user = network["mqtt_user"] or ("dev-{home}-{device}" if password else "")
-
-    def settings(key: DeviceKey) -> BrokerSettings:
-        name = user.replace("{home}", key.home).replace("{device}", str(key.device))
-        return BrokerSettings(host.strip("[]"), int(port), tls, name, password)
-
-    return settings
-
-
-def _show(done: Outcome, devices: int) -> None:
+def show(done: Outcome, devices: int) -> None:
+    """The outcome for people."""
     who = output.plural(devices, "device")
     click.echo(f"{output.plural(done.captured, 'sample')} sent as {who} in {done.seconds:.1f} s")
     for name, count, more in rows(done):
@@ -194,6 +134,11 @@ def _show(done: Outcome, devices: int) -> None:
     else:
         streams = ", ".join(f"device {device} stream {stream}" for device, stream in done.open_streams)
         click.echo(output.paint(f"The sum does not close: {streams or 'in all'}.", "red"))
+    if done.earlier:
+        click.echo(
+            f"  Of an earlier run, from the spool: {done.earlier['samples']:,} samples; stored "
+            f"{done.earlier['stored']:,}, refused {done.earlier['refused']:,}, lost {done.earlier['lost']:,}"
+        )
     for session in done.sessions:
         output.note(f"Session {session} holds it. See: vestibule prove {session[: output.SHORT_ID]} 0 0")
 
@@ -202,9 +147,10 @@ def rows(done: Outcome) -> list[tuple[str, int, str]]:
     """The lines of the sum: word, number, and what explains it."""
     from gateway.app.cli.words import reasons
 
+    lost = ", ".join(f"{count:,} {LOST.get(cause, cause)}" for cause, count in done.lost.items())
     return [
         ("stored", done.stored, ""),
         ("refused", sum(done.refused.values()), reasons(done.refused)),
-        ("missing", done.missing, ""),
+        ("missing", done.missing, lost),
         ("packets", done.packets, f"and {done.resends:,} sent again"),
     ]

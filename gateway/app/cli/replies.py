@@ -69,6 +69,15 @@ class LinkRow(msgspec.Struct, frozen=True):
     bad_tags: int = 0
 
 
+class BadTags(msgspec.Struct, frozen=True):
+    """Packets that did not verify: `on` is `links` or `hellos`, the times are UTC of the first and the newest."""
+
+    count: int
+    since_ms: int
+    last_ms: int
+    on: str = ""
+
+
 class DeviceRow(msgspec.Struct, frozen=True):
     """One device."""
 
@@ -77,6 +86,8 @@ class DeviceRow(msgspec.Struct, frozen=True):
     state: str
     created_ms: int = 0
     rotating: bool = False
+    rotating_by_file: bool = False
+    bad_tags: list[BadTags] = []
     links: list[LinkRow] = []
 
     @property
@@ -92,12 +103,25 @@ class Devices(msgspec.Struct, frozen=True):
 
 
 class DeviceKey(msgspec.Struct, frozen=True):
-    """Answer to `device.add` and `device.rotate`; `key` is 64 hex digits, and secret."""
+    """Answer to `device.add`, and to `device.rotate` with `show`; `key` is 64 hex digits, and secret."""
 
     device: int
     key: str
     home: str
     name: str = ""
+
+
+class Rotation(msgspec.Struct, frozen=True):
+    """Answer to `device.rotate`: `told` links were sent the key; `again` where it was pending before.
+
+    `by_file`: no link carries it, only the file does. `answered`: what the headset said to it over a link.
+    """
+
+    device: int
+    told: int = 0
+    again: bool = False
+    by_file: bool = False
+    answered: str = ""
 
 
 class LogRow(msgspec.Struct, frozen=True):
@@ -158,6 +182,7 @@ class Status(msgspec.Struct, frozen=True):
     kernel_dropped: int = 0
     receive_buffer_bytes: int = 0
     devices: list[DeviceRow] = []
+    bad_codes: list[BadTags] = []
     sessions: list[SessionRow] = []
     mqtt: MqttRow = MqttRow()
     udp: str = ""

@@ -8,6 +8,7 @@ import click
 
 from gateway.app.cli import output, words
 from gateway.app.cli.ask import ask, find_device, find_running_session, typed
+from gateway.app.cli.confirm import confirm
 from gateway.app.cli.replies import SessionRow, Sessions
 from gateway.app.cli.state import State
 
@@ -67,24 +68,43 @@ def open_session(
 @session.command("close")
 @click.argument("named", metavar="SESSION")
 @click.option("--now", "at_once", is_flag=True, help="Do not wait for what the devices still hold.")
+@click.option("--withdrawn", is_flag=True, help="The person withdrew consent: store nothing more, at once.")
+@click.option("--yes", is_flag=True, help="Do not ask before --withdrawn.")
 @output.json_option
 @click.pass_obj
-def close_session(state: State, named: str, at_once: bool, as_json: bool) -> None:
+def close_session(state: State, named: str, at_once: bool, withdrawn: bool, yes: bool, as_json: bool) -> None:
     """Close a session: the devices stop, and deliver what they captured before.
 
     SESSION is the beginning of its id, or the name or number of a device that is in no other open session.
     With --now it ends at once, and what the devices still hold is counted as missing.
 
+    With --withdrawn the person does not want it any more: from that moment on nothing more is stored, also of what was
+    captured before; the devices are told so, and whatever they still send is refused. What was stored stays.
+
     \b
     Example: vestibule session close 3f2a
              vestibule session close "Quest, room 2"
+             vestibule session close 3f2a --withdrawn
     """
+    if withdrawn and at_once:
+        raise click.UsageError("--withdrawn waits for nothing anyway; leave --now out")
     found = find_running_session(state, named)
-    result = ask(state, "session.close", {"session": found.session, "now": at_once})
+    if withdrawn:
+        confirm(
+            f"Withdraw session {found.session[:8]} (subject {output.clean(found.subject)})? What its devices have not "
+            "delivered yet will never be stored.",
+            yes,
+        )
+    asked = {"session": found.session, "now": at_once, "withdrawn": withdrawn}
+    result = ask(state, "session.close", asked)
     if as_json:
         output.write_json(result)
         return
     word = words.SESSION_STATES.get(result["state"], result["state"])
+    if withdrawn:
+        click.echo(f"{found.session}: withdrawn")
+        output.note("Nothing more of it is stored, and its devices are told. What was stored before stays.")
+        return
     click.echo(f"{found.session}: {output.clean(word)}")
     if result["state"] == "draining":
         output.note("The devices still deliver what they captured. `--now` ends it without that.")

@@ -145,6 +145,9 @@ def attention(status: Status, now_ms: int) -> list[tuple[str, str]]:
                 "Devices send them again; raise net.core.rmem_max and [udp] receive_buffer_bytes.",
             )
         )
+    for row in status.devices:
+        found += words.bad_tags(row, now_ms)
+    found += [words.bad_codes(bad, now_ms) for bad in status.bad_codes]
     if all(row.state != "active" for row in status.devices):
         found.append(("no device is paired yet", "Pair a headset with `vestibule pair`."))
     elif not status.sessions:

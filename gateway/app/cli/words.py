@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from gateway.app.cli import output
+from gateway.app.cli.replies import BadTags, DeviceRow
+
 HELD: Final[dict[str, tuple[str, str]]] = {
     "disk_low": ("the disk is nearly full, so no batch is begun", "Free some space; it resumes by itself."),
     "disk_full": ("the disk is full", "Free some space; it resumes by itself."),
@@ -127,7 +130,94 @@ SESSION_STATES: Final[dict[str, str]] = {
     "open": "recording",
     "draining": "closing",
     "closed": "closed",
+    "withdrawing": "withdrawn, closing",
+    "withdrawn": "withdrawn",
 }
+
+
+SILENT: Final = frozenset(("no_answer", "ended"))
+"""Results of a command that are no word of the device."""
+
+_DID: Final[dict[str, str]] = {
+    "haptic": "played it",
+    "text": "showed it",
+    "marker": "recorded it",
+}
+
+
+def answer(verb: str, result: str, device: int, wait_s: float) -> tuple[str, str]:
+    """What became of a command, and the next step."""
+    match result:
+        case "done":
+            return f"Device {device} {_DID.get(verb, 'did it')}", ""
+        case "unsupported":
+            return f"the app on device {device} does not carry out {verb!r}", "Its plugin says which it does."
+        case "refused":
+            return (
+                f"device {device} refused it",
+                "It does not have that target, or more than 20 commands came in a second.",
+            )
+        case "ended":
+            return (
+                f"device {device} stopped recording before it answered",
+                "See `vestibule device list`, and ask again once it records.",
+            )
+        case _:
+            return (
+                f"no answer from device {device} in {wait_s:g} s; it may have heard it all the same",
+                "Is it still heard? See `vestibule device list`.",
+            )
+
+
+def bad_tags(row: DeviceRow, now_ms: int) -> list[tuple[str, str]]:
+    """What does not verify of what names a device: what is so and why, likely, and what to do."""
+    if row.state != "active":
+        return []
+    return [_bad_tags(row, bad, now_ms) for bad in row.bad_tags]
+
+
+def _bad_tags(row: DeviceRow, bad: BadTags, now_ms: int) -> tuple[str, str]:
+    name = f"device {row.device} ({output.clean(row.name)})"
+    if bad.on == "hellos":
+        what = f"{name}: {output.plural(bad.count, 'HELLO')} under a wrong key {_when(bad, now_ms)}"
+        if row.fresh_ms >= bad.since_ms:
+            return (
+                f"{what}; since the device itself is heard, something else uses its number",
+                "Find the app that has a copy of its key file, or one that was paired with another gateway. Nothing of "
+                "it is taken.",
+            )
+        if row.rotating:
+            return (
+                f"{what}; its key is being changed, and the key that it has is neither the old nor the new one",
+                f"Put the new one on it: `vestibule device rotate {row.device} --out FILE`, or pair it again.",
+            )
+        return (
+            f"{what}; its app has an older key, or that of another gateway, or somebody sends in its name",
+            f"If that headset shows no answer, pair it again: `vestibule pair`. Once it records under its new number: "
+            f"`vestibule device revoke {row.device}`.",
+        )
+    return (
+        f"{name}: {output.plural(bad.count, 'packet')} on its links not authentic {_when(bad, now_ms)}; altered on the "
+        "way, or sent by somebody else in its name",
+        "Nothing of them was stored. Look at the network between; if it does not record, pair it again.",
+    )
+
+
+def bad_codes(bad: BadTags, now_ms: int) -> tuple[str, str]:
+    """Pairings that were tried under no code on offer."""
+    return (
+        f"{output.plural(bad.count, 'pairing')} tried under a wrong code {_when(bad, now_ms)}: mistyped, expired, "
+        "or of another gateway",
+        "Make a new code and scan it: `vestibule pair`. If nobody pairs a headset here, somebody tries.",
+    )
+
+
+def _when(bad: BadTags, now_ms: int) -> str:
+    return (
+        f"(first {output.ago(bad.since_ms, now_ms)}, last {output.ago(bad.last_ms, now_ms)})"
+        if bad.count > 1
+        else output.ago(bad.last_ms, now_ms)
+    )
 
 
 def held(code: str) -> tuple[str, str]:

@@ -1,0 +1,4 @@
+using System.Runtime.CompilerServices;
+
+// The vectors are checked against the parts, not only against what an app sees.
+[assembly: InternalsVisibleTo("Vestibule.Core.Tests")]

@@ -22,6 +22,9 @@ NO_ANSWER_SENDS: Final = 6  # after so many sends (8 s) people are told that nob
 # A HELLO that the gateway knows is answered only while its link is half-open. When the WELCOME was lost and the link
 # replaced, the same bytes would be dropped for ever, so after a minute of them a new HELLO is made.
 RENEW_SENDS: Final = 16
+# An app that stops while a HELLO waits goes on asking for this long: the gateway may have made a link by it, and
+# without a BYE on that link its session could not be closed in order.
+LEAVE_NS: Final = 5_000 * MS
 
 
 @dataclass(slots=True)
@@ -34,10 +37,12 @@ class Handshake:
         nonce_d: its nonce.
         links: the links it listed.
         versions: the versions it offered.
-        cause: why it was sent: `start`, `open`, `retry`, `recover`, `rotate`, `ask`; and `finished`, which tells that
-            links of an earlier run are done with, since nothing can say BYE on them.
+        cause: why it was sent: `start`, `open`, `retry`, `recover`, `rotate`, `ask`; `finished`, which tells that
+            links of an earlier run are done with, since nothing can say BYE on them; and `leave` once the app has
+            stopped: what it brings gets BYE at once.
         next_ns: when it is sent again.
         sends: how often it was sent.
+        until_ns: with `leave`, when it is given up.
     """
 
     packet: bytes
@@ -48,6 +53,12 @@ class Handshake:
     cause: str
     next_ns: int
     sends: int = 1
+    until_ns: int = 0
+
+    @property
+    def wake_ns(self) -> int:
+        """When something is to be done about it."""
+        return min(self.next_ns, self.until_ns) if self.cause == "leave" else self.next_ns
 
     def again(self, now_ns: int) -> None:
         """It is being sent again: the wait doubles up to its most."""
@@ -164,7 +175,12 @@ class Greeter:
     def again(self, links: tuple[int, ...], now_ns: int, out: list[ev.Effect]) -> None:
         """Send the HELLO that waits again if it is due: the same bytes, or a new one after long enough."""
         pending = self.pending
-        if pending is None or now_ns < pending.next_ns:
+        if pending is None:
+            return
+        if pending.cause == "leave" and now_ns >= pending.until_ns:
+            self.pending = None
+            return
+        if now_ns < pending.next_ns:
             return
         if pending.sends >= RENEW_SENDS:
             renewed = self.begin(pending.cause, links, now_ns, out)
@@ -173,6 +189,17 @@ class Greeter:
             return
         pending.again(now_ns)
         out.append(ev.Send(pending.packet, True))
+
+    def leave(self, now_ns: int) -> None:
+        """The app has stopped: what waits only makes sure that no link stays without its BYE."""
+        pending = self.pending
+        if pending is None or pending.cause in ("ask", "finished", "leave"):
+            return
+        if self.is_unanswered():
+            self.pending = None  # nobody is there: nothing to take leave of
+            return
+        pending.cause = "leave"
+        pending.until_ns = now_ns + LEAVE_NS
 
     def heard(self, *, is_current: bool, asked: bool) -> None:
         """A link is alive: a HELLO that was sent because it was silent need not be answered any more."""

@@ -71,7 +71,7 @@ class Device:
     def idle(self) -> bool:
         """Drained: nothing is unsealed or without a receipt, and the gateway knows the end of each link."""
         live, pending = self._live, self._greeter.pending
-        telling = self.links.unsaid or (pending is not None and pending.cause == "finished")
+        telling = self.links.unsaid or (pending is not None and pending.cause in ("finished", "leave"))
         held = self.links.held_packets or live.gather.due_ns is not None
         return live.recording is None and not held and not telling
 
@@ -209,8 +209,7 @@ class Device:
         self._wanted = False
         self._why = reason
         self._greeter.retry_ns = None
-        if self._greeter.pending and self._greeter.pending.cause not in ("ask", "finished"):
-            self._greeter.pending = None
+        self._greeter.leave(now_ns)
         self._live.end(reason, now_ns, out)
         self.links.keep(None, out)
 
@@ -381,7 +380,7 @@ class Device:
         greeter = self._greeter
         times = self._live.times()
         if greeter.pending is not None:
-            times.append(greeter.pending.next_ns)
+            times.append(greeter.pending.wake_ns)
         else:
             times.append(greeter.retry_ns)
             if self.current is not None:

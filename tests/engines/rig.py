@@ -220,7 +220,7 @@ class Rig:
     def recording(self, timeout_s: float = 20.0) -> Json:
         """Wait until it records, and its figures (a little older than its state) say so."""
         return self.until(
-            lambda status: status["state"] == "recording" and status["link"], "it records", timeout_s
+            lambda status: status["state"] == "recording" and status.get("link"), "it records", timeout_s
         )
 
     def drained(self, timeout_s: float = 20.0) -> Json:

@@ -1,4 +1,4 @@
-"""Recordings through each engine's capture, over UDP, into the vault: equal to the last byte with a second reckoning."""
+"""Recordings through each engine's capture, over UDP, into the vault: byte-equal with a second reckoning."""
 
 from __future__ import annotations
 

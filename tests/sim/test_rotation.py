@@ -253,6 +253,35 @@ def test_a_key_that_the_headset_did_not_take_is_not_said_to_be_taken(result: str
     simulate(main())
 
 
+def test_a_key_that_is_replaced_is_sent_no_more() -> None:
+    """It would lock out a headset that takes it while the next one is on its way to the disk."""
+
+    async def main() -> None:
+        gateway, front = await started(14)
+        device = Attacker(gateway, 1, await gateway.add_device(1))
+        await gateway.open(1)
+        await device.handshake()
+        device.sync()
+        await asyncio.sleep(2)
+        await front.rotate(1)
+        await asyncio.sleep(2)
+        told = len(device.commands)
+        assert len(keys_told(device)) == 1
+        stuck = True
+        gateway.house.disk._verdict = lambda write: "disk_io" if stuck and write == "commit" else OK  # type: ignore[attr-defined]
+        anew = asyncio.create_task(front.rotate(1, anew=True))
+        await asyncio.sleep(5)
+        assert len(device.commands) == told
+        stuck = False
+        await anew
+        await asyncio.sleep(1)
+        assert list(keys_told(device).values())[-1] == gateway.durable.devices[1].next_key
+        assert len(keys_told(device)) == 2
+        await gateway.stop()
+
+    simulate(main())
+
+
 def test_a_revoked_headset_learns_so_under_either_key() -> None:
     async def main() -> None:
         gateway, front = await started(12)

@@ -16,9 +16,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.app.cli import exits, output
+from gateway.app.cli.device import _rotation
 from gateway.app.cli.lazy import LazyGroup
 from gateway.app.cli.main import VERBS, root
 from gateway.app.cli.progress import Lines, _json_line, _text_line
+from gateway.app.cli.replies import Rotation
 from gateway.app.cli.setup import ended
 from gateway.app.cli.state import SYSTEM_DATA_DIR, State, default_data_dir, write_file
 from gateway.app.cli.verify import depth
@@ -567,3 +569,24 @@ def test_files_with_secrets_are_private_and_never_replaced(tmp_path: Path) -> No
     (tmp_path / "link").symlink_to(file)
     with pytest.raises(VestibuleError):
         write_file(tmp_path / "link", "three", force=True)
+
+
+def test_a_code_that_nobody_would_see_is_not_waited_for(store: Path) -> None:
+    endless = at(store, "pair", "--wait", "--json")
+    assert (endless.exit_code, "add --out" in endless.stderr) == (EXIT_USAGE, True)
+
+
+@pytest.mark.parametrize(
+    ("made", "carried", "said"),
+    [
+        (Rotation(3, told=2), False, "was told it over 2 links"),
+        (Rotation(3), False, "the next time it is heard"),
+        (Rotation(3, by_file=True), True, "No link carries it"),
+        (Rotation(3, again=True, answered="unsupported"), False, "ask again with --out"),
+        (Rotation(3, again=True, answered="refused"), True, "Put the file into the folder"),
+    ],
+)
+def test_a_new_key_says_how_it_gets_to_the_headset(made: Rotation, carried: bool, said: str) -> None:
+    text = _rotation(made, carried)
+    assert said in text
+    assert ("pending already" in text) == made.again

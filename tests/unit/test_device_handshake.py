@@ -124,12 +124,53 @@ def test_an_old_welcome_does_not_answer_a_new_hello() -> None:
     assert isinstance(first, Send)
     old = rig.far.welcome(first.packet)
     rig.step(Pause())
-    rig.give(old)
-    assert rig.device.current is None
     rig.step(Resume())
     rig.give(old)
     assert rig.device.current is None
-    assert rig.device.account.ignored == {"unexpected": 1, "not_mine": 1}
+    assert rig.device.account.ignored == {"not_mine": 1}
+
+
+def test_a_stop_before_the_welcome_takes_leave_of_the_link_that_it_brings() -> None:
+    rig = Rig.make()
+    rig.up = False
+    (_, first, _) = rig.step(Start())
+    assert isinstance(first, Send)
+    rig.step(Stop())
+    assert not rig.device.idle
+    rig.run(1 * S)
+    hellos = rig.sent_of(wire.HELLO)
+    assert len(hellos) > 1
+    assert set(hellos) == {first.packet}
+    sent = rig.give(rig.far.welcome(first.packet))
+    types = [wire.parse_header(effect.packet).type for effect in sent if isinstance(effect, Send)]
+    assert types == [wire.BYE]
+    assert rig.device.current is None
+    assert len(rig.device.links) == 1, "until its receipt"
+
+
+def test_a_stop_that_nobody_answers_ends_by_itself() -> None:
+    rig = Rig.make()
+    rig.up = False
+    rig.step(Start())
+    rig.step(Stop())
+    rig.run(4 * S)
+    assert not rig.device.idle
+    rig.run(1 * S + 100 * MS)
+    assert rig.device.idle
+    hellos = len(rig.sent_of(wire.HELLO))
+    assert hellos > 1
+    rig.run(60 * S)
+    assert len(rig.sent_of(wire.HELLO)) == hellos
+    assert rig.device.wake_at is None
+
+
+def test_a_stop_after_a_long_silence_takes_leave_of_nobody() -> None:
+    rig = Rig.make()
+    rig.up = False
+    rig.step(Start())
+    rig.run(9 * S)
+    rig.step(Stop())
+    assert rig.device.idle
 
 
 def test_a_copy_of_the_welcome_changes_nothing() -> None:

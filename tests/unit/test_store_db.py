@@ -30,6 +30,7 @@ from gateway.core.records import (
 )
 from gateway.errors import Damage, Divergence, SignatureError, StoreError, StoreRefused
 from gateway.ids import DeviceId, LinkId, RunId, SessionId, StreamId, SubjectRef
+from gateway.store import queries
 from gateway.store.db import Database
 from gateway.store.load import load_state
 from gateway.store.queries import Head
@@ -545,3 +546,24 @@ async def test_a_flipped_page_is_found(db: Database, path: Path) -> None:
     with pytest.raises(Damage):
         with Snapshot(path) as snapshot:
             list(snapshot.iter_entries())
+
+
+async def test_a_start_knows_which_withdrawals_a_device_may_not_have_heard(db: Database, path: Path) -> None:
+    sessions = [
+        session(1, "withdrawn"),
+        session(2, "withdrawing"),
+        session(3, "withdrawn"),
+        session(4, "closed"),
+    ]
+    links = [link(1), link(2), link(3, of=2), link(4, "ended", of=3), link(5, of=4)]
+    await db.commit(Writes(sessions=sessions, links=links, streams=[stream(n) for n in (1, 2, 3)]))
+    state = await load_state(db)
+    assert state.withdrawn == [session(1).session]
+    assert state.sessions == [session(2, "withdrawing")], "one that is not over goes on where it was"
+    assert {one.session for one in state.streams} == {session(2).session}
+    with closing(sqlite3.connect(path)) as reader:
+        for query in (queries.SESSIONS, queries.STREAMS_TO_LOAD):
+            plan = " ".join(row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {query.sql}"))
+            assert "sessions_not_over" in plan, "a start must not walk through all sessions there ever were"
+        plan = " ".join(row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {queries.WITHDRAWN.sql}"))
+        assert "links_live" in plan

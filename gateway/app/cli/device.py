@@ -144,20 +144,8 @@ def rotate(
         )
     number = find_device(state, named)
     secret = out is not None or show
-    pending = next((row for row in _rows(state) if row.device == number and row.rotating), None)
-    if pending is not None and anew:
-        confirm(
-            f"Device {number} ({output.clean(named)}) may have its pending key already, from a file or over its link. "
-            "It would have to be paired again then. Make another key all the same?",
-            yes,
-        )
-    elif pending is not None and pending.rotating_by_file and not secret:
-        confirm(
-            f"The pending key of device {number} ({output.clean(named)}) was given in a file, so that nobody who reads "
-            "the network learns it. Send it over the link after all?",
-            yes,
-        )
     with reserved(out):
+        _confirm_rotation(state, number, named, anew, secret, yes)
         result = ask(state, "device.rotate", {"device": number, "anew": anew, "show": secret})
         if secret:
             if not as_json:
@@ -172,6 +160,23 @@ def rotate(
             click.echo(f"Device {number} uses its new key.")
     if as_json:
         output.write_json(result)
+
+
+def _confirm_rotation(state: State, number: int, named: str, anew: bool, secret: bool, yes: bool) -> None:
+    """Ask before what a pending key does not survive: another one, or the network."""
+    pending = next((row for row in _rows(state) if row.device == number and row.rotating), None)
+    if pending is not None and anew:
+        confirm(
+            f"Device {number} ({output.clean(named)}) may have its pending key already, from a file or over its link. "
+            "It would have to be paired again then. Make another key all the same?",
+            yes,
+        )
+    elif pending is not None and pending.rotating_by_file and not secret:
+        confirm(
+            f"The pending key of device {number} ({output.clean(named)}) was given in a file, so that nobody who reads "
+            "the network learns it. Send it over the link after all?",
+            yes,
+        )
 
 
 def _rotation(made: Rotation, carried: bool) -> str:

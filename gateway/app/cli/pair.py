@@ -40,6 +40,10 @@ def pair(state: State, name: str, wait: bool, out: Path | None, as_json: bool) -
              vestibule pair --out vestibule.json
              adb push vestibule.json /sdcard/Android/data/APP/files/
     """
+    if wait and as_json and out is None:
+        raise click.UsageError(
+            "with --json the code is shown at the end, and --wait waits for it; add --out, or leave one out"
+        )
     must_be_new(out)
     result = ask(state, "pair", {"name": name})
     code = typed(result, PairCode)

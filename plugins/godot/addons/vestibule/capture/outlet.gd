@@ -70,11 +70,19 @@ func describe(stream: int, kind: int, about: Dictionary) -> void:
 	members.merge(about, true)
 	if kind != Kinds.POSE:
 		members.erase("space")
-	var record := Records.info(now_ns(), JSON.stringify(members))
+	var record := Records.info(now_ns(), _plain(JSON.stringify(members)))
 	if record.is_empty():
 		push_warning("Vestibule: the description of stream %d has more than 1,024 bytes; shorten its texts." % stream)
 	else:
 		_client.capture(INFO, Kinds.INFO, record)
+
+
+## The engine writes control characters of texts as they are, which no JSON may have.
+static func _plain(json: String) -> String:
+	for i in json.length():
+		if json.unicode_at(i) < 0x20:
+			json[i] = " "
+	return json
 
 
 ## Streams begin anew: another session, or a link after a pause.

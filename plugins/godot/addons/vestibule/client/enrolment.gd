@@ -68,10 +68,11 @@ func pair(text: String, name: String, now_ns: int) -> String:
 		var parts := plain.substr(SCHEME.length()).split("/", false)
 		var address := parts[0] if parts.size() == 2 else ""
 		var colon := address.rfind(":")
-		if colon < 1 or not address.substr(colon + 1).is_valid_int():
+		var number := address.substr(colon + 1)
+		if colon < 1 or number.length() > 5 or not number.is_valid_int():
 			return "This is no address of a pairing: vestibule://HOST:PORT/CODE is one."
 		host = address.substr(0, colon).trim_prefix("[").trim_suffix("]")
-		port = address.substr(colon + 1).to_int()
+		port = number.to_int()
 		plain = parts[1]
 	return _begin(plain, host, port, name if name else _name, now_ns)
 

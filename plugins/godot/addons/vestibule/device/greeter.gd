@@ -13,6 +13,9 @@ const NO_ANSWER_SENDS := 6
 ## A HELLO that the gateway knows is answered only while its link is half-open. When the WELCOME was lost and the link
 ## replaced, the same bytes would be dropped for ever, so after a minute of them a new HELLO is made.
 const RENEW_SENDS := 16
+## An app that stops while a HELLO waits goes on asking for this long: the gateway may have made a link by it, and without
+## a BYE on that link its session could not be closed in order.
+const LEAVE_NS := 5_000 * Config.MS
 
 ## Handshake key; it changes when the device's key does.
 var k_hs: PackedByteArray
@@ -49,7 +52,12 @@ func begin(cause: String, links: PackedInt64Array, now_ns: int, out: Array) -> v
 
 ## Sends the HELLO that waits again if it is due: the same bytes, or a new one after long enough.
 func again(links: PackedInt64Array, now_ns: int, out: Array) -> void:
-	if pending == null or now_ns < pending.next_ns:
+	if pending == null:
+		return
+	if pending.cause == "leave" and now_ns >= pending.until_ns:
+		pending = null
+		return
+	if now_ns < pending.next_ns:
 		return
 	if pending.sends >= RENEW_SENDS:
 		begin(pending.cause, links, now_ns, out)
@@ -58,6 +66,17 @@ func again(links: PackedInt64Array, now_ns: int, out: Array) -> void:
 		return
 	pending.again(now_ns)
 	out.append(Effects.Send.new(pending.packet, true))
+
+
+## The app has stopped: what waits only makes sure that no link stays without its BYE.
+func leave(now_ns: int) -> void:
+	if pending == null or pending.cause in ["ask", "finished", "leave"]:
+		return
+	if is_unanswered():
+		pending = null  # nobody is there: nothing to take leave of
+		return
+	pending.cause = "leave"
+	pending.until_ns = now_ns + LEAVE_NS
 
 
 ## A link is alive: a HELLO that was sent because it was silent need not be answered any more.

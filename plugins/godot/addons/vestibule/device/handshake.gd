@@ -21,12 +21,15 @@ var nonce_d: PackedByteArray
 var links: PackedInt64Array
 ## The versions it offered.
 var versions: PackedInt64Array
-## Why it was sent: `start`, `open`, `retry`, `recover`, `ask`, `rotate`.
+## Why it was sent: `start`, `open`, `retry`, `recover`, `rotate`, `ask`; `finished`, which tells that links of an earlier run
+## are done with, since nothing can say BYE on them; `leave` once the app has stopped: what it brings gets BYE at once.
 var cause := ""
 ## When it is sent again.
 var next_ns := 0
 ## How often it was sent.
 var sends := 1
+## With `leave`: when it is given up.
+var until_ns := 0
 
 
 ## Makes a HELLO that is being sent now; [param counter] is persisted before.
@@ -49,6 +52,11 @@ func _init(
 	var pad := Bodies.padding(bare.size(), Packet.HELLO_BYTES)
 	var body := Bodies.hello(config.device, config.run, nonce_d, versions, links, pad)
 	packet = Packet.sealed_clear(hash, k_hs, Packet.HELLO, seq, now_ns, body)
+
+
+## When something is to be done about it.
+func wake_ns() -> int:
+	return mini(next_ns, until_ns) if cause == "leave" else next_ns
 
 
 ## It is being sent again: the wait doubles up to its most.

@@ -47,7 +47,7 @@ func _init(of: Config, hash: Hash) -> void:
 
 ## Drained: nothing is unsealed or without a receipt, and the gateway knows the end of each link.
 func idle() -> bool:
-	var is_telling := links.unsaid or _greeter.pending != null and _greeter.pending.cause == "finished"
+	var is_telling := links.unsaid or _greeter.pending != null and _greeter.pending.cause in ["finished", "leave"]
 	return _recording == null and links.held_packets() == 0 and _gather.due_ns == Config.NEVER and not is_telling
 
 
@@ -101,8 +101,7 @@ func cease(reason: String, now_ns: int, out: Array) -> void:
 	_wanted = false
 	_why = reason
 	_greeter.retry_ns = Config.NEVER
-	if _greeter.pending != null and _greeter.pending.cause not in ["ask", "finished"]:
-		_greeter.pending = null
+	_greeter.leave(now_ns)
 	_end(reason, now_ns, out)
 	links.keep_all(out)
 	_after(now_ns, out)
@@ -346,7 +345,7 @@ func _plan(now_ns: int) -> int:
 	if _probes != null:
 		best = mini(best, _probes.next_ns)
 	if _greeter.pending != null:
-		best = mini(best, _greeter.pending.next_ns)
+		best = mini(best, _greeter.pending.wake_ns())
 	else:
 		best = mini(best, _greeter.retry_ns)
 		if current != null:

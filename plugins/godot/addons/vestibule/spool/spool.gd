@@ -7,6 +7,7 @@ extends RefCounted
 const Config := preload("../device/config.gd")
 const Effects := preload("../device/effects.gd")
 const Hash := preload("../keys/hash.gd")
+const Identity := preload("../client/identity.gd")
 const Link := preload("../device/link.gd")
 const Ring := preload("../device/ring.gd")
 const Segment := preload("segment.gd")
@@ -14,6 +15,9 @@ const Segment := preload("segment.gd")
 const SUFFIX := ".vts"
 ## Most files that are looked at.
 const MAX_FILES := 4096
+## A disk that did not take a packet is asked again after this.
+const RETRY_MS := 2_000
+const _CANNOT_KEEP := "Data cannot be kept in %s: the disk may be full. Free some storage on this device."
 
 ## What went wrong with a file, in words; "" when nothing did since it was cleared.
 var trouble := ""
@@ -31,6 +35,7 @@ var _open: Dictionary = {}  # link -> FileAccess of its last segment
 var _dirty: Dictionary = {}  # the same, as far as they have to be flushed
 var _reader: FileAccess
 var _reader_path := ""
+var _retry_ms := 0
 
 
 func _init(folder: String, config: Config, hash: Hash) -> void:
@@ -79,15 +84,11 @@ func keep(effect: Effects.Keep) -> void:
 	var segment: Segment = (_segments[link.number] as Array)[-1]
 	var record := Segment.record(effect.samples, effect.packet)
 	file.store_buffer(record)
-	if file.get_error() != OK:
-		_fail("Data could not be kept in %s: %s." % [segment.path, error_string(file.get_error())])
-		_close(link.number)
-		return
 	segment.note(effect.seq, segment.size)
 	segment.size += record.size()
 	_dirty[link.number] = file
 	if segment.size >= Segment.FULL_BYTES:
-		file.flush()
+		flush()
 		_close(link.number)
 
 
@@ -138,9 +139,17 @@ func dropped(link: int) -> void:
 
 ## Hands what was written to the operating system; after each batch.
 func flush() -> void:
-	for link: int in _dirty:
-		(_dirty[link] as FileAccess).flush()
-	_dirty.clear()
+	var dirty := _dirty
+	if dirty.is_empty():
+		return
+	_dirty = {}
+	for link: int in dirty:
+		(dirty[link] as FileAccess).flush()
+		# The engine does not tell of a disk that is full when it flushes: how long the file is now does.
+		var segment: Segment = (_segments[link] as Array)[-1]
+		var written := FileAccess.open(segment.path, FileAccess.READ)
+		if written == null or written.get_length() < segment.size:
+			_give_up(link, segment)
 
 
 ## Closes all files.
@@ -158,7 +167,8 @@ func _files() -> Array[String]:
 	var names := DirAccess.get_files_at(_folder) if DirAccess.dir_exists_absolute(_folder) else PackedStringArray()
 	for name in names.slice(0, MAX_FILES):
 		var parts := name.trim_suffix(SUFFIX).split("-")
-		if parts.size() == 2 and name == "%d-%d%s" % [int(parts[0]), int(parts[1]), SUFFIX]:
+		var is_short := parts.size() == 2 and parts[0].length() <= 10 and parts[1].length() <= 9
+		if is_short and name == "%d-%d%s" % [int(parts[0]), int(parts[1]), SUFFIX]:
 			rows.append([FileAccess.get_modified_time(_folder.path_join(name)), int(parts[0]), int(parts[1]), name])
 	rows.sort()
 	var first: Dictionary = {}
@@ -199,12 +209,15 @@ func _take(path: String, head: Segment.Head, bytes: PackedByteArray, made: Dicti
 func _writable(link: Link) -> FileAccess:
 	if _open.has(link.number):
 		return _open[link.number]
-	DirAccess.make_dir_recursive_absolute(_folder)
+	if Time.get_ticks_msec() < _retry_ms:
+		return null  # a disk that is full just now is not asked for each packet
+	Identity.make_private(_folder)
 	var segment := Segment.new()
 	segment.path = _folder.path_join("%d-%d%s" % [link.number, _next.get(link.number, 0), SUFFIX])
 	var file := FileAccess.open(segment.path, FileAccess.WRITE)
 	if file == null:
-		_fail("Data cannot be kept in %s: %s." % [segment.path, error_string(FileAccess.get_open_error())])
+		_fail(_CANNOT_KEEP % _folder)
+		_retry_ms = Time.get_ticks_msec() + RETRY_MS
 		return null
 	var head := Segment.head_bytes(_config.device, link)
 	file.store_buffer(head)
@@ -215,6 +228,16 @@ func _writable(link: Link) -> FileAccess:
 	segments.append(segment)
 	_segments[link.number] = segments
 	return file
+
+
+## A file that does not take what it is given: the link goes on in another one, later. What it took can be read.
+func _give_up(link: int, segment: Segment) -> void:
+	_fail(_CANNOT_KEEP % _folder)
+	_retry_ms = Time.get_ticks_msec() + RETRY_MS
+	_close(link)
+	if segment.live_count == 0:
+		(_segments[link] as Array).pop_back()
+		DirAccess.remove_absolute(segment.path)
 
 
 func _close(link: int) -> void:

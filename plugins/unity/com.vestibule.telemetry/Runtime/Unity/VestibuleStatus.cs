@@ -26,6 +26,8 @@ namespace Vestibule.Unity
         [SerializeField] private WordsEvent onState = new WordsEvent();
         [SerializeField] private WordsEvent onText = new WordsEvent();
 
+        private static readonly VisibleState Nobody = VisibleState.Off("not_started");
+
         private VestibuleTelemetry _telemetry;
         private Camera _camera;
         private VisibleState _shown;
@@ -62,8 +64,9 @@ namespace Vestibule.Unity
                 _textUntil = -1f;
                 _shown = null;
             }
-            var state = _telemetry != null ? _telemetry.State : null;
-            if (_textUntil < 0f && !ReferenceEquals(state, _shown) && state != null)
+            // Where nobody records the sign must not go on saying what was true last.
+            var state = _telemetry != null ? _telemetry.State : Nobody;
+            if (_textUntil < 0f && !ReferenceEquals(state, _shown))
             {
                 _shown = state;
                 Show(state.Words, state.State);

@@ -19,6 +19,8 @@ namespace Vestibule.Unity
         // The system may freeze the app as soon as OnApplicationPause returns: BYE has to be out by then.
         private const long ByeWaitNs = 150_000_000;
 
+        private static readonly VisibleState Off = VisibleState.Off("error");
+
         private LifeSwitch _life;
         private FrameCapture _capture;
         private VestibuleClient _client;
@@ -28,8 +30,8 @@ namespace Vestibule.Unity
         /// <summary>The object in use; null before it is made and after the app's end.</summary>
         public static VestibuleTelemetry Instance { get; private set; }
 
-        /// <summary>What a person should see at present.</summary>
-        public VisibleState State => _client?.State;
+        /// <summary>What a person should see at present; never null. Without a client nothing is recorded, and that is what it says.</summary>
+        public VisibleState State => _client != null ? _client.State : Off;
 
         /// <summary>Whether samples that are captured now are taken.</summary>
         public bool Recording => _client != null && _client.Recording;
@@ -87,7 +89,9 @@ namespace Vestibule.Unity
         [RuntimeInitializeOnLoadMethod(RuntimeInitializeLoadType.SubsystemRegistration)]
         private static void ForgetInstance() => Instance = null;
 
-        private void Awake()
+        private void Awake() => Make();
+
+        private void Make()
         {
             if (Instance != null && Instance != this)
             {
@@ -96,6 +100,7 @@ namespace Vestibule.Unity
                 return;
             }
             Instance = this;
+            _over = false;
             if (transform.parent != null)
             {
                 transform.SetParent(null);  // only a root object outlives its scene
@@ -122,7 +127,14 @@ namespace Vestibule.Unity
             }
         }
 
-        private void OnEnable() => Application.onBeforeRender += BeforeRender;
+        private void OnEnable()
+        {
+            if (Instance == null)
+            {
+                Make();  // scripts were compiled anew while the Editor plays: nobody calls Awake again, and all is null
+            }
+            Application.onBeforeRender += BeforeRender;
+        }
 
         private void OnDisable() => Application.onBeforeRender -= BeforeRender;
 

@@ -84,12 +84,11 @@ namespace Vestibule
         /// <exception cref="UnauthorizedAccessException">As above.</exception>
         public void Save(string folder)
         {
-            PrivateFiles.MakeFolder(folder);
+            Directory.CreateDirectory(folder);
             var path = Path.Combine(folder, FileName);
             var bytes = Encoding.UTF8.GetBytes(Json());
             using (var file = new FileStream(path + ".new", FileMode.Create, FileAccess.Write, FileShare.None))
             {
-                PrivateFiles.Close(path + ".new"); // before the key stands in it
                 file.Write(bytes, 0, bytes.Length);
                 file.Flush(true);
             }

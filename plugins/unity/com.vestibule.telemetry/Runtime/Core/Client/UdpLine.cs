@@ -189,9 +189,9 @@ namespace Vestibule
                     address = address ?? found;
                 }
             }
-            catch (Exception error)
+            catch (Exception)
             {
-                return "the name " + Shown(host) + " is not found (" + error.Message + ")"; // runtimes throw many things here
+                return "the name " + Shown(host) + " is not found"; // runtimes throw many things here, and some repeat a long name
             }
 
             return address == null ? "the name " + Shown(host) + " has no address" : null;

@@ -23,6 +23,10 @@ namespace Vestibule
             Words = Vestibule.Words.Of(state, reason, behindS);
         }
 
+        /// <summary>For a sign where there is no client: nothing is recorded.</summary>
+        /// <param name="reason">A word of <see cref="Vestibule.Words"/>.</param>
+        public static VisibleState Off(string reason) => new VisibleState(NotRecording, reason, 0);
+
         /// <summary>One of the four constants.</summary>
         public string State { get; }
 

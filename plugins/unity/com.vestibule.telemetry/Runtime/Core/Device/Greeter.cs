@@ -14,6 +14,10 @@ namespace Vestibule
         // link replaced, the same bytes would be dropped for ever, so after a minute of them a new HELLO is made.
         private const int RenewSends = 16;
 
+        // An app that stops while a HELLO waits goes on asking for this long: the gateway may have made a link by it, and
+        // without a BYE on that link its session could not be closed in order.
+        private const long LeaveNs = 5_000 * DeviceConfig.Ms;
+
         private readonly DeviceConfig _config;
         private readonly Action<byte[]> _random;
         private readonly IEffects _effects;
@@ -71,7 +75,18 @@ namespace Vestibule
         public void Again(Links links, long nowNs)
         {
             var pending = Pending;
-            if (pending == null || nowNs < pending.NextNs)
+            if (pending == null)
+            {
+                return;
+            }
+
+            if (pending.Cause == Handshake.Leave && nowNs >= pending.UntilNs)
+            {
+                Pending = null;
+                return;
+            }
+
+            if (nowNs < pending.NextNs)
             {
                 return;
             }
@@ -86,6 +101,25 @@ namespace Vestibule
 
             pending.Again(nowNs);
             _effects.Send(pending.Packet, pending.Packet.Length, true);
+        }
+
+        /// <summary>The app has stopped: what waits only makes sure that no link stays without its BYE.</summary>
+        public void Leave(long nowNs)
+        {
+            var pending = Pending;
+            if (pending == null || pending.Cause == "ask" || pending.Cause == "finished" || pending.Cause == Handshake.Leave)
+            {
+                return;
+            }
+
+            if (IsUnanswered)
+            {
+                Pending = null; // nobody is there: nothing to take leave of
+                return;
+            }
+
+            pending.Cause = Handshake.Leave;
+            pending.UntilNs = nowNs + LeaveNs;
         }
 
         /// <summary>A link is alive: a HELLO sent because it was silent need not be answered any more.</summary>

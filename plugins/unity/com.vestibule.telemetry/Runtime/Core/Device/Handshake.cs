@@ -6,6 +6,9 @@ namespace Vestibule
     internal sealed class Handshake
     {
         public const long FirstNs = 250 * DeviceConfig.Ms; // above the round trip of any clinic's network
+        /// <summary>The cause once the app has stopped: what it brings gets BYE at once.</summary>
+        public const string Leave = "leave";
+
         public const long MostNs = 5_000 * DeviceConfig.Ms; // then periodic, for ever
 
         public byte[] Packet { get; private set; }
@@ -20,12 +23,18 @@ namespace Vestibule
         public int[] Versions { get; private set; }
 
         /// <summary>Why: <c>start</c>, <c>open</c>, <c>retry</c>, <c>recover</c>, <c>rotate</c>, <c>ask</c>; and <c>finished</c>, which tells
-        /// that links of an earlier run are done with, since nothing can say BYE on them.</summary>
-        public string Cause { get; private set; }
+        /// that links of an earlier run are done with, since nothing can say BYE on them; <see cref="Leave"/> at the end.</summary>
+        public string Cause { get; set; }
 
         public long NextNs { get; set; }
 
         public int Sends { get; set; }
+
+        /// <summary>With <c>leave</c>: when it is given up.</summary>
+        public long UntilNs { get; set; }
+
+        /// <summary>When something is to be done about it.</summary>
+        public long WakeNs => Cause == Leave ? Math.Min(NextNs, UntilNs) : NextNs;
 
         /// <summary>Makes a HELLO that is being sent now.</summary>
         public static Handshake Hello(

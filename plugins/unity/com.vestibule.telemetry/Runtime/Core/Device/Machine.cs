@@ -72,7 +72,8 @@ namespace Vestibule
 
         /// <summary>Drained: nothing is unsealed or without a receipt, and the gateway knows the end of each link.</summary>
         public bool IsIdle => _recording == null && Links.HeldPackets == 0 && _gather.DueNs == Never &&
-                              !Links.IsUnsaid && _greeter.Pending?.Cause != "finished";
+                              !Links.IsUnsaid && _greeter.Pending?.Cause != "finished" &&
+                              _greeter.Pending?.Cause != Handshake.Leave;
 
         // What happens.
 
@@ -114,12 +115,7 @@ namespace Vestibule
             _wanted = false;
             _why = reason;
             _greeter.RetryNs = Never;
-            if (_greeter.Pending != null && _greeter.Pending.Cause != "ask" &&
-                _greeter.Pending.Cause != "finished")
-            {
-                _greeter.Pending = null;
-            }
-
+            _greeter.Leave(nowNs);
             End(reason, nowNs);
             Links.Keep(nowNs, true);
             Links.Bound();

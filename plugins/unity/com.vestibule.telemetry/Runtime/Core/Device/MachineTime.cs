@@ -80,7 +80,7 @@ namespace Vestibule
             var wake = Math.Min(_gather.DueNs, _probes == null ? Never : _probes.NextNs);
             if (_greeter.Pending != null)
             {
-                wake = Math.Min(wake, _greeter.Pending.NextNs);
+                wake = Math.Min(wake, _greeter.Pending.WakeNs);
             }
             else
             {

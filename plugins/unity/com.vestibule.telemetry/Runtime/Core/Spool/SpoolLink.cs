@@ -159,7 +159,7 @@ namespace Vestibule
 
             var number = _segments.Count == 0 ? _next : Math.Max(_next, _segments[_segments.Count - 1].Number + 1);
             _next = number + 1;
-            PrivateFiles.MakeFolder(_folder);
+            Directory.CreateDirectory(_folder);
             var segment = new Segment { Number = number };
             // Without a buffer: what the disk does not take is known at once, and belongs to one record.
             _segments.Add(segment);

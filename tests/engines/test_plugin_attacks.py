@@ -27,12 +27,12 @@ MB = 1 << 20
 FLOOD_S = 2.0
 
 
-# ---- the network -----------------------------------------------------------------------------------------------------
+# ---- the network ---------------------------------------------------------------------------------------------
 
 
 @each
 def test_packets_that_no_gateway_sends(engine: str, tmp_path: Path) -> None:
-    """Half of them carry a tag that verifies. None is obeyed, none is answered, and nothing of the recording is lost."""
+    """Half of them carry a tag that verifies. None is obeyed or answered, and nothing of the recording is lost."""
     draw = random.Random(11)
     with Foe() as foe, rig(engine, tmp_path) as running, recording(foe, running):
         with loaded(running, 2.0) as load:
@@ -94,7 +94,7 @@ def test_a_flood_from_the_gateways_own_address(engine: str, tmp_path: Path) -> N
         assert len(running.output) < 20_000, running.output[:2_000]
 
 
-# ---- pairing ---------------------------------------------------------------------------------------------------------
+# ---- pairing -------------------------------------------------------------------------------------------------
 
 
 @each

@@ -105,7 +105,8 @@ func permits(kind: int) -> bool:
 
 ## Counters and sizes, at most a tenth of a second old: `state, reason, behind_s, words, link, links, held_packets,
 ## held_bytes, unsealed, captured, stored, refused, lost, withheld, unrecorded, sent, resent, ignored, faults, totals,
-## queue_dropped, spool_packets, spool_bytes, heap_bytes, hello_seq, device, host, port, unsent, clock_offset_ns,
+## queue_dropped, spool_packets, spool_bytes, heap_bytes, hello_seq, device, host, port, unsent, shed (packets that came faster than
+## they can be looked at), clock_offset_ns,
 ## clock_uncertainty_ns`, and `earlier`: the same counters for samples of earlier runs, which the spool gave back. Empty
 ## but for the state before the first look.
 func status() -> Dictionary:

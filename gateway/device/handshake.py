@@ -201,13 +201,6 @@ class Greeter:
         pending.cause = "leave"
         pending.until_ns = now_ns + LEAVE_NS
 
-    def heard(self, *, is_current: bool, asked: bool) -> None:
-        """A link is alive: a HELLO that was sent because it was silent need not be answered any more."""
-        if self.pending and (
-            (self.pending.cause == "recover" and is_current) or (self.pending.cause == "ask" and asked)
-        ):
-            self.pending = None
-
     def retry_in(self, wait_ns: int, now_ns: int) -> None:
         """Plan a new HELLO."""
         self.retry_ns = now_ns + wait_ns

@@ -241,7 +241,6 @@ class Device:
             self.account.ignored[error.code] += 1
 
     def _fresh(self, link: Link, header: wire.Header, body: bytes, now_ns: int, out: list[ev.Effect]) -> None:
-        self._greeter.heard(is_current=link is self._live.link, asked=link.asked)
         link.heard(now_ns)
         if header.type == wire.RECEIPT:
             out += link.settle(control.decode(control.Receipt, body), now_ns)

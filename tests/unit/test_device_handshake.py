@@ -268,7 +268,8 @@ def test_a_silent_gateway_is_looked_for_while_recording_goes_on() -> None:
     assert rig.device.idle
 
 
-def test_a_gateway_that_comes_back_with_its_links_is_not_greeted_anew() -> None:
+def test_a_hello_that_left_is_never_given_up_for_an_old_link_that_lives() -> None:
+    """The gateway may have made a link by it, and would wait for that link's BYE."""
     rig = Rig.make()
     rig.step(Start())
     rig.run(S)
@@ -276,13 +277,20 @@ def test_a_gateway_that_comes_back_with_its_links_is_not_greeted_anew() -> None:
     rig.run(9 * S, pose, 10 * MS)
     rig.lose = lambda header: header.type == wire.HELLO
     rig.up = True
-    rig.run(20 * S, pose, 10 * MS)
-    assert rig.of(Changed)[-1] == Changed("recording", "")
-    assert rig.device.links.numbers == (101,)
-    assert rig.device.lost == {}
+    rig.run(5 * S, pose, 10 * MS)
+    assert rig.device.links.numbers == (101,), "the old link goes on meanwhile"
+    assert rig.device.account.stored > 0
     rig.lose = lambda header: False
+    rig.run(15 * S, pose, 10 * MS)
+    assert len(rig.far.hellos) == 2
+    assert rig.device.current is not None
+    assert rig.device.current.number == 102
+    assert rig.far.bye(101) is not None
+    assert rig.device.lost == {}
+    rig.step(Stop())
     rig.run(10 * S)
-    assert len(rig.far.hellos) == 1
+    assert rig.device.idle
+    assert rig.device.account.stored == rig.device.account.captured
 
 
 def test_garbage_never_raises() -> None:

@@ -79,12 +79,6 @@ func leave(now_ns: int) -> void:
 	pending.until_ns = now_ns + LEAVE_NS
 
 
-## A link is alive: a HELLO that was sent because it was silent need not be answered any more.
-func heard(is_current: bool, asked: bool) -> void:
-	if pending != null and (pending.cause == "recover" and is_current or pending.cause == "ask" and asked):
-		pending = null
-
-
 ## Plans a new HELLO.
 func retry_in(wait_ns: int, now_ns: int) -> void:
 	retry_ns = now_ns + wait_ns

@@ -173,7 +173,6 @@ func _received(packet: PackedByteArray, now_ns: int, out: Array) -> String:
 			return "copy"
 		links.send(again, out)
 		return ""
-	_greeter.heard(link == current, link.asked)
 	link.heard(now_ns)
 	if head.type == Packet.COMMAND and link.restored:
 		return "unanswerable"  # nothing is sealed on it

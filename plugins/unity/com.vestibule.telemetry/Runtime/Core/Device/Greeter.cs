@@ -122,16 +122,6 @@ namespace Vestibule
             pending.UntilNs = nowNs + LeaveNs;
         }
 
-        /// <summary>A link is alive: a HELLO sent because it was silent need not be answered any more.</summary>
-        public void Heard(bool isCurrent, bool asked)
-        {
-            if (Pending != null &&
-                ((Pending.Cause == "recover" && isCurrent) || (Pending.Cause == "ask" && asked)))
-            {
-                Pending = null;
-            }
-        }
-
         /// <summary>Plans a new HELLO at once, unless the last was a moment ago.</summary>
         public void RetrySoon(long nowNs) => RetryNs = _hasSent ? Math.Max(nowNs, _lastNs + SpacingNs) : nowNs;
     }

@@ -53,7 +53,6 @@ namespace Vestibule
 
         private string Fresh(Link link, in Header header, byte[] packet, int bytes, long nowNs)
         {
-            _greeter.Heard(link == _current, link.IsAsked);
             link.Heard(nowNs);
             string wrong;
             switch (header.Type)

@@ -274,7 +274,7 @@ def test_a_hello_that_left_is_never_given_up_for_an_old_link_that_lives() -> Non
     rig.step(Start())
     rig.run(S)
     rig.up = False
-    rig.run(9 * S, pose, 10 * MS)
+    rig.run(11 * S, pose, 10 * MS)
     rig.lose = lambda header: header.type == wire.HELLO
     rig.up = True
     rig.run(5 * S, pose, 10 * MS)

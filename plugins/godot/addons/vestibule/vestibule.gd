@@ -11,6 +11,8 @@ const Settings := preload("settings.gd")
 const Life := preload("life.gd")
 const Outlet := preload("capture/outlet.gd")
 const Capture := preload("capture/capture.gd")
+## `VestibuleGaze`. Names of classes stand in a cache that a fresh checkout does not have, so the addon preloads.
+const GazeSample := preload("capture/gaze_sample.gd")
 const Surroundings := preload("capture/surroundings.gd")
 const Turn := preload("capture/turn.gd")
 const Haptics := preload("haptics/haptics.gd")
@@ -160,7 +162,8 @@ func marker(code: int, text: String = "") -> void:
 		outlet.put(Outlet.MARKERS, Kinds.MARKER, Records.marker(outlet.now_ns(), code, text), {})
 
 
-## Plays a vibration and records it; see `Haptics.pulse`. True if it was played.
+## Plays a vibration and records it; see `Haptics.pulse`. True if it was played: false, and no record, where there is no
+## runtime to play it and no [member Haptics.player].
 func haptic(
 	target: int, amplitude: float, duration_ms: int, frequency_hz: float = 0.0, effect_id: int = 0
 ) -> bool:
@@ -169,7 +172,7 @@ func haptic(
 
 ## Records a sample of an eye tracker that Godot has no tracker for. [param about] is for the description of the
 ## stream: `vendor`, `filter`, `calibration`, `error_deg`. From the first call on the runtime's combined gaze is left out.
-func gaze(sample: VestibuleGaze, about: Dictionary = {}) -> void:
+func gaze(sample: GazeSample, about: Dictionary = {}) -> void:
 	if _client != null:
 		capture.gaze.give(sample, about)
 

@@ -7,6 +7,7 @@ const Kinds := preload("../wire/kinds.gd")
 const Records := preload("../wire/records.gd")
 const Outlet := preload("outlet.gd")
 const PoseSource := preload("pose_source.gd")
+const Sample := preload("gaze_sample.gd")
 
 const TRACKER := &"/user/eyes_ext"
 ## `eye_gaze_pose` is the action that Godot itself looks for; `default` what a synthetic tracker may have.
@@ -46,9 +47,9 @@ func capture(t_ns: int) -> bool:
 		if eye.is_finite() and skull.is_finite():
 			origin = _in_head(skull.basis, eye.origin - skull.origin)
 			direction = _in_head(skull.basis, -eye.basis.z)
-			flags = VestibuleGaze.COMBINED_DIRECTION
+			flags = Sample.COMBINED_DIRECTION
 			if eye.origin != Vector3.ZERO:
-				flags |= VestibuleGaze.COMBINED_ORIGIN
+				flags |= Sample.COMBINED_ORIGIN
 			else:
 				origin = Outlet.NAN3
 	Records.encode_gaze(_record, 0, t_ns, 0, flags, 0, origin, direction, NAN, NAN)
@@ -57,7 +58,7 @@ func capture(t_ns: int) -> bool:
 
 
 ## Takes a sample of the app. [param about] is for the stream's description (vendor, filter, calibration, error_deg).
-func give(sample: VestibuleGaze, about: Dictionary) -> void:
+func give(sample: Sample, about: Dictionary) -> void:
 	if not _from_app:
 		_from_app = true
 		_outlet.forget_one(Outlet.GAZE)

@@ -77,9 +77,9 @@ class Lab:
         head = wire.pack_header(wire.HELLO, 0, self.hello_seq, self.now - 50 * S) + body
         return head + tag(key, head)
 
-    def connect(self, session: bytes = b"s" * 16) -> None:
+    def connect(self, session: bytes = b"s" * 16, **changes: Any) -> None:
         """HELLO and WELCOME, as they should be."""
-        packet = self.hello()
+        packet = self.hello(**changes)
         self.up(packet)
         nonce_d, nonce_g = nonce(f"d{self.hello_seq}"), nonce(f"g{self.hello_seq}")
         state = "recording" if session else "waiting"

@@ -56,10 +56,14 @@ async def with_daemon(
     keys = [await desk.add_device(f"{name}-{index + 1}") for index in range(devices)]
     numbers = [key.device for key in keys]
     sessions = await desk.open_sessions(numbers, subject, purpose, allowed)
+    wait_s = CLOSE_S
     try:
         rigs, seconds = await work([(key, keyfile.unkept) for key in keys])
+    except asyncio.CancelledError:
+        wait_s = 0.0  # the devices are gone: what they hold does not come any more
+        raise
     finally:
-        rows = [await desk.close_session(session, CLOSE_S) for session in sessions]
+        rows = [await desk.close_session(session, wait_s) for session in sessions]
         for number in numbers:
             await desk.ask("device.revoke", device=number)
     return outcome(rigs, [stream for row in rows for stream in row["streams"]], seconds, sessions)

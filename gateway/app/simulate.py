@@ -26,6 +26,13 @@ from gateway.sources.people import NOMINAL_HZ, TRACK_KINDS, Person
 from gateway.wire import kinds
 
 TICK_S: Final = 0.02
+TELL_S: Final = 0.25
+"""How often progress is told."""
+
+DRAINS: Final = "waiting for the last receipts, packets left"
+SILENT: Final = "the gateway does not answer, packets left"
+"""Stages of progress at the end, with the packets that have no receipt yet."""
+
 SECOND_NS: Final = 1_000_000_000
 MAX_HZ: Final = max(NOMINAL_HZ.values())
 
@@ -88,7 +95,6 @@ async def wear(
     enough: asyncio.Event,
     seconds: float | None = None,
     hz: int = MAX_HZ,
-    told: Callable[[], None] = lambda: None,
 ) -> None:
     """Let a person wear a rig that records; its clock shows 0 when the person begins.
 
@@ -99,7 +105,6 @@ async def wear(
         enough: set to end it.
         seconds: how long; None until `enough`.
         hz: most samples a second of each stream.
-        told: called now and then.
     """
     for stream, track in enumerate(tracks):
         kind = kinds.KINDS[TRACK_KINDS[track]].name
@@ -117,7 +122,6 @@ async def wear(
             if len(samples):
                 rig.driver.capture(stream, TRACK_KINDS[track], samples.tobytes(), len(samples))
         done_ns = now_ns
-        told()
 
 
 def thin(samples: kinds.Samples, nominal_hz: int, hz: int) -> kinds.Samples:
@@ -141,17 +145,24 @@ async def _record(
     people = [Person(np.random.default_rng(wanted.seed), index) for index in range(len(rigs))]
     tracks = [track for track, kind in TRACK_KINDS.items() if kind in wanted.allowed]
     began_s = time.monotonic()
+    worn = len(rigs)
 
-    def told() -> None:
+    def tell() -> None:
         passed_s = int(time.monotonic() - began_s)
-        if wanted.seconds is None:
+        if not worn:
+            report(*draining(rigs))
+        elif wanted.seconds is None:
             report("sent", sum(rig.device.account.captured for rig in rigs), 0)
         else:
             report("seconds", min(passed_s, int(wanted.seconds)), int(wanted.seconds))
 
     async def one(rig: Rig, person: Person) -> None:
+        nonlocal worn
         async with rig.days():
-            await wear(rig, person, tracks, enough, wanted.seconds, wanted.hz, told)
+            await wear(rig, person, tracks, enough, wanted.seconds, wanted.hz)
+        worn -= 1
+        if not worn:
+            enough.set()  # the recording is over, so that Ctrl-C ends the waiting
         rig.drained = await rig.driver.stop(wanted.drain_s)
 
     with crew.ends_early(signal.SIGINT, signal.SIGTERM) as enough:
@@ -161,6 +172,23 @@ async def _record(
                 rig.begin(wanted.wait_s, *([wanted.slow] if rig is rigs[0] else [])) for rig in rigs
             )
             began_s = time.monotonic()
-            await side_by_side(one(rig, person) for rig, person in zip(rigs, people, strict=True))
-            told()
+            teller = asyncio.create_task(_tell_again(tell))
+            try:
+                await side_by_side(one(rig, person) for rig, person in zip(rigs, people, strict=True))
+            finally:
+                teller.cancel()
+            tell()
     return rigs, time.monotonic() - began_s
+
+
+def draining(rigs: Sequence[Rig]) -> tuple[str, int, int]:
+    """What is told while the last receipts are awaited: stage, packets left, and no total."""
+    left = sum(rig.device.links.held_packets for rig in rigs)
+    links = [link.silent(rig.clock_ns()) for rig in rigs for link in rig.device.links]
+    return SILENT if left and links and all(links) else DRAINS, left, 0
+
+
+async def _tell_again(tell: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(TELL_S)
+        tell()

@@ -17,6 +17,7 @@ from e2e.daemon import Gateway
 from paths import ROOT
 
 from gateway.app import keyfile
+from gateway.app.simulate import DRAINS, SILENT
 
 pytestmark = pytest.mark.slow
 
@@ -29,10 +30,10 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         yield made
 
 
-def begun(gateway: Gateway, *args: str | Path) -> subprocess.Popen[str]:
+def begun(gateway: Gateway, *args: str | Path, progress: str = "none") -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "gateway", "--data-dir", str(gateway.layout.data_dir), "simulate"]
     return subprocess.Popen(
-        [*command, *map(str, args), "--json", "--progress", "none"],
+        [*command, *map(str, args), "--json", "--progress", progress],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -88,6 +89,25 @@ def test_ctrl_c_ends_the_recording_and_drains(gateway: Gateway) -> None:
     process.send_signal(signal.SIGINT)
     code, done = told(process)
     assert (code, done["closes"]) == (0, True)
+
+
+def test_waiting_for_receipts_is_said_and_ctrl_c_ends_it(gateway: Gateway) -> None:
+    """From the second second on nothing passes: the recording ends by itself, and receipts never come."""
+    process = begun(gateway, "--seconds", "3", "--outage", "600,598", "--drain", "300", progress="json")
+    stages = [""]
+    assert process.stderr
+    for line in process.stderr:
+        stage = json.loads(line)["progress"]["stage"]
+        if stage != stages[-1]:
+            stages.append(stage)
+        if stage == SILENT:
+            break
+    assert stages == ["", "seconds", DRAINS, SILENT]
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    process.communicate(timeout=DEADLINE_S)
+    assert time.monotonic() - began < 5.0, "nobody waits for what cannot come"
+    assert process.returncode not in (0, None)
 
 
 def test_an_app_that_is_killed_gives_its_spool_to_the_next_run(gateway: Gateway, tmp_path: Path) -> None:

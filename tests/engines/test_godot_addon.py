@@ -165,6 +165,16 @@ def test_the_sample_runs_without_a_window_and_without_an_error(tmp_path: Path) -
     assert "not paired" in said, "it says why nothing is recorded"
 
 
+def test_the_sample_needs_no_class_cache(tmp_path: Path) -> None:
+    """A fresh checkout has no `.godot`: names of classes are not known there, and only what is preloaded is found."""
+    made = tmp_path / "fresh"
+    shutil.copytree(PROJECT, made, ignore=shutil.ignore_patterns(".godot"))
+    home = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+    said = godot_run(made, "--quit-after", "120", environment=home)
+    assert not errors_of_godot(said), said
+    assert "not paired" in said, said
+
+
 def test_enabling_adds_autoload_and_settings_and_disabling_keeps_the_settings(tmp_path: Path) -> None:
     made = tmp_path / "project"
     addons = made / "addons"

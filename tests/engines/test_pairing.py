@@ -6,6 +6,7 @@ And a key that is changed over the link.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,28 @@ def test_pair(gateway: Gateway, tmp_path: Path, way: str) -> None:
                 assert not (late.rig.dir / "identity.json").exists()
 
     side_by_side(live, ALL)
+
+
+def test_a_name_that_is_not_found(gateway: Gateway, tmp_path: Path) -> None:
+    """That is said, and not that the code may be wrong; a pairing with the right address then goes on as always."""
+
+    def live(engine: str) -> None:
+        offer = gateway.call("pair")
+        with bed(gateway, engine, tmp_path / engine) as one:
+            # Longer than any name may be: the system refuses it without asking a name server.
+            nowhere = ".".join(["a" * 60] * 6)
+            one.rig.make(HOST, gateway.udp_port)
+            one.rig.ask("pair", text=f"vestibule://{nowhere}:{gateway.udp_port}/{offer['code']}", name="x")
+            words = one.rig.event("state", reason="pair_no_address", timeout_s=20)["words"]
+            assert "name" in words
+            assert "code" not in words
+            time.sleep(7.0)  # it looks for the name every five seconds
+            told = [event for event in one.rig.events if event["event"] == "trouble"]
+            assert len(told) == 1, told
+            one.rig.ask("pair", text=offer["uri"], name="x")
+            records(one, int(one.rig.event("paired")["device"]))
+
+    side_by_side(live, ENGINES)
 
 
 @pytest.mark.parametrize("what", ["pair", "key"])

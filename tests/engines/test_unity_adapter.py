@@ -51,7 +51,9 @@ def test_a_life(gateway: Gateway, tmp_path: Path, runtime: str) -> None:
     assert told["recorded"] == str(frames)
     assert told["states"].split().count("not_recording/pause") == 1, told["states"]
     shown = told["shown"].split(" | ")
-    assert shown.count("Recording.") == 2, "the sign, before and after sleep"
+    # The sign: before a text and after it, below the state and not in its place, and after sleep.
+    assert shown.count("Recording.") == 3
+    assert [one for one in shown if "Look left" in one] == ["Recording.  Look left"]
     assert all(one != two for one, two in pairwise(shown)), "written only when it changes"
     assert told["allocated"] == "0", "bytes that a frame allocates, in the median"
 

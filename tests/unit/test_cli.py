@@ -16,11 +16,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.app.cli import exits, output
-from gateway.app.cli.device import _rotation
+from gateway.app.cli.device import _links, _rotation
 from gateway.app.cli.lazy import LazyGroup
 from gateway.app.cli.main import VERBS, root
 from gateway.app.cli.progress import Lines, _json_line, _text_line
-from gateway.app.cli.replies import Rotation
+from gateway.app.cli.replies import DeviceRow, LinkRow, Rotation
 from gateway.app.cli.setup import ended
 from gateway.app.cli.state import SYSTEM_DATA_DIR, State, default_data_dir, write_file
 from gateway.app.cli.verify import depth
@@ -574,6 +574,24 @@ def test_files_with_secrets_are_private_and_never_replaced(tmp_path: Path) -> No
 def test_a_code_that_nobody_would_see_is_not_waited_for(store: Path) -> None:
     endless = at(store, "pair", "--wait", "--json")
     assert (endless.exit_code, "add --out" in endless.stderr) == (EXIT_USAGE, True)
+
+
+@pytest.mark.parametrize(
+    ("states", "said"),
+    [
+        ("", "none"),
+        ("live", "udp"),
+        ("ended", "1 ended"),
+        ("live live live live live", "udp and 4 draining"),
+        ("ended moved live live", "udp, 1 draining and 2 ended"),
+    ],
+)
+def test_the_link_that_is_used_is_shown_and_the_others_are_counted(states: str, said: str) -> None:
+    links = [LinkRow(number, state, "mqtt") for number, state in enumerate(states.split())]
+    if links and links[-1].state == "live":
+        links.insert(0, LinkRow(99, "live", "udp"))
+        del links[-1]
+    assert _links(DeviceRow(1, "kit", "active", links=links)) == said
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from plugin_check_side import BOOT, MS, Lab, S, encode, nonce, poses
+from plugin_check_side import BOOT, DEVICE, MS, Lab, S, encode, nonce, poses
 
 from gateway.app.plugin_check.forge import commands as forged_commands
+from gateway.app.plugin_check.gate import Gate
+from gateway.app.plugin_check.trial import Options, Trial
+from gateway.app.plugin_check.wire import Tap
+from gateway.keys.link import LinkCipher
+from gateway.store.layout import Layout
 from gateway.wire import kinds
 from gateway.wire import packet as wire
 from gateway.wire.frame import Data, Frame, encode_data
@@ -85,7 +92,7 @@ def never(lab: Lab) -> None:
 def burst(lab: Lab) -> None:
     sent = packets(lab, 60, floor=0)
     lab.later(3)
-    packets(lab, 1, floor=0)
+    packets(lab, 11, floor=0)
     for packet in sent:
         lab.later(0.01)
         lab.up(packet, "copy")
@@ -115,6 +122,76 @@ def test_a_receipt_that_may_be_lost_is_no_mistake_of_the_device() -> None:
     for packet in sent:
         lab.later(0.1)
         lab.up(packet, "copy")
+    assert lab.codes == []
+
+
+@dataclass
+class Link:
+    """One link of a lab, to go back to."""
+
+    link: int
+    seq: int
+    down_seq: int
+    ciphers: tuple[LinkCipher, LinkCipher]
+
+    @classmethod
+    def of(cls, lab: Lab) -> Link:
+        return cls(lab.link, lab.seq, lab.down_seq, (lab.up_cipher, lab.down_cipher))
+
+    def back(self, lab: Lab) -> None:
+        lab.link, lab.seq, lab.down_seq = self.link, self.seq, self.down_seq
+        lab.up_cipher, lab.down_cipher = self.ciphers
+
+
+def relinked(lab: Lab, links: list[int]) -> None:
+    """A new HELLO makes the next link."""
+    lab.hello_seq, lab.link, lab.seq, lab.down_seq = lab.hello_seq + 1, lab.link + 1, 0, BOOT
+    lab.connect(links=links)
+
+
+def live_again(lab: Lab, sample: int) -> None:
+    """DATA on another link of the same session and run, whose sample numbers go on."""
+    lab.data(frame(sample), floor=0, totals=[(0, sample + 1)])
+
+
+@pytest.mark.parametrize(
+    ("live", "resends", "codes"),
+    [(70, 140, []), (10, 100, ["resend.burst"]), (0, 140, []), (0, 200, ["resend.burst"])],
+)
+def test_live_packets_on_any_link_of_the_device_allow_resends(
+    live: int, resends: int, codes: list[str]
+) -> None:
+    lab = Lab()
+    old = packets(lab, 200, floor=0)
+    lab.later(3)
+    relinked(lab, links=[lab.link])
+    sample = 200
+    for _ in range(20 if live else 0):
+        live_again(lab, sample)
+        sample += 1
+        lab.later(1 / live)
+    begin = lab.now
+    told = [(n / resends, old[n]) for n in range(resends)] + [(n / 100, b"") for n in range(live)]
+    for at, packet in sorted(told):
+        lab.now = begin + int(at * S)
+        if packet:
+            lab.up(packet, "copy")
+        else:
+            live_again(lab, sample)
+            sample += 1
+    assert lab.codes == codes
+
+
+def test_a_backlog_that_drained_with_nothing_live_may_stand_beside_the_first_live_packets() -> None:
+    lab = Lab()
+    old = packets(lab, 200, floor=0)
+    lab.later(3)
+    relinked(lab, links=[lab.link])
+    for packet in old[:100]:
+        lab.up(packet, "copy")
+        lab.later(0.0095)
+    live_again(lab, 200)
+    lab.up(old[100], "copy")
     assert lab.codes == []
 
 
@@ -374,6 +451,98 @@ def test_right_answers_say_nothing_and_a_lost_command_waits_for_nothing() -> Non
     lab.tick()
     assert lab.codes == []
     assert lab.watcher.stopping.clean == 1
+
+
+def overdue(lab: Lab) -> set[str]:
+    return {code for code in lab.codes if code.startswith(("command.", "stop."))}
+
+
+def alone(lab: Lab, seconds: int) -> None:
+    for _ in range(seconds):
+        lab.later(1)
+        lab.tick()
+
+
+def test_nothing_is_expected_on_a_link_that_the_device_never_took_up() -> None:
+    lab = Lab()
+    heard(lab, 1)
+    used = Link.of(lab)
+    relinked(lab, links=[used.link])
+    lab.command("stop", "closed")
+    lab.command("text", "hello")
+    used.back(lab)
+    heard(lab, 8)
+    assert overdue(lab) == set()
+    lab.command("stop", "closed")
+    heard(lab, 8)
+    assert overdue(lab) == {"command.stop_unanswered", "stop.no_bye"}, "of the link that it did take up"
+
+
+def test_the_trial_speaks_on_the_link_that_the_device_took_up() -> None:
+    lab = Lab()
+    tap = Tap(lab.watcher, lambda: lab.now, lambda line: None)
+    gate = Gate(Layout(Path("not made")), "127.0.0.1", 0, tap)
+    trial = Trial(gate, tap, lab.watcher, Options(("pose",), "gaze"), lambda words: None, None)
+    trial.device = DEVICE
+    assert trial.talk is None
+    heard(lab, 1)
+    old = lab.link
+    relinked(lab, links=[old])
+    assert trial.talk is lab.watcher.talks[old]
+    heard(lab, 1)
+    assert trial.talk is lab.watcher.talks[lab.link]
+
+
+def test_a_link_that_is_taken_up_late_answers_from_then_on() -> None:
+    lab = Lab()
+    lab.command("stop", "closed")
+    alone(lab, 8)
+    heard(lab, 4)
+    assert overdue(lab) == set()
+    heard(lab, 4)
+    assert overdue(lab) == {"command.stop_unanswered", "stop.no_bye"}
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_a_link_that_a_hello_does_not_name_is_finished_until_it_sends_again(back: bool) -> None:
+    lab = Lab()
+    heard(lab, 1)
+    lab.command("stop", "closed")
+    old = Link.of(lab)
+    relinked(lab, links=[])
+    new = Link.of(lab)
+    if back:
+        lab.later(0.1)
+        old.back(lab)
+        heard(lab, 1)
+        new.back(lab)
+    heard(lab, 8)
+    assert overdue(lab) == ({"command.stop_unanswered", "stop.no_bye"} if back else set())
+
+
+def test_a_stop_that_comes_after_bye_waits_for_no_second_one() -> None:
+    lab = Lab()
+    heard(lab, 1)
+    lab.bye("end")
+    lab.command("stop", "closed")
+    alone(lab, 8)
+    assert overdue(lab) == set()
+
+
+@pytest.mark.parametrize(("reason", "codes"), [("end", []), ("stop", ["bye.not_last"])])
+def test_an_answer_after_bye_is_to_a_command_that_crossed_it(reason: str, codes: list[str]) -> None:
+    lab = Lab()
+    packets(lab, 1)
+    lab.bye(reason)
+    lab.answer(lab.command("text", "hello"), "done")
+    assert lab.codes == codes
+
+
+def test_a_marker_that_the_session_does_not_permit_leaves_no_sample() -> None:
+    lab = Lab(kinds=(kinds.POSE, kinds.CLOCK))
+    lab.answer(lab.command("marker", 1, ""), "done")
+    heard(lab, 8)
+    assert overdue(lab) == set()
 
 
 def test_a_burst_that_is_all_carried_out() -> None:

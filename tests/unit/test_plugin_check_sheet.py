@@ -304,6 +304,30 @@ def test_the_tap_tells_in_order_loses_on_purpose_and_never_tells_its_own_copies(
     assert lines[-1].verdict == "lost on purpose"
 
 
+def test_an_answer_that_leaves_early_overtakes_nothing_that_came_before_it() -> None:
+    now, lines, passed = 5 * S, [], []
+    tap = Tap(Watcher(), lambda: now, lines.append)
+    tap.pass_up = passed.extend
+    packets = [wire.pack_header(5, 9, seq, 0) + bytes(30) for seq in range(3)]
+    tap.arrived([Arrival(packet, ("1.2.3.4", 5), 4 * S) for packet in packets])
+    for late in (0, 2):
+        tap.judged(passed[late], "unknown_link", ())
+        tap.send(Send(("1.2.3.4", 5), wire.pack_header(6, 9, 90 + late, 0) + bytes(30)))
+    assert [line.seq for line in lines] == [0]
+    tap.judged(passed[1], "unknown_link", ())
+    assert [line.seq for line in lines] == [0, 1, 2, 90, 92]
+
+    tap.arrived([Arrival(packets[0], ("1.2.3.4", 5), 4 * S), Arrival(packets[1], ("1.2.3.4", 5), 6 * S)])
+    tap.judged(passed[4], "unknown_link", ())
+    assert len(lines) == 5
+    now = 6 * S + 1
+    tap.flush()
+    assert [(line.seq, line.verdict) for line in lines[5:]] == [(0, "queue"), (1, "unknown_link")]
+    tap.arrived([Arrival(packets[2], ("1.2.3.4", 5), now)])
+    tap.flush(rest=True)
+    assert [(line.seq, line.verdict) for line in lines[7:]] == [(2, "queue")]
+
+
 # ---- the command ---------------------------------------------------------------------------------------------------
 
 
@@ -324,6 +348,16 @@ def test_wrong_usage_says_what_to_do(args: list[str], said: str) -> None:
     done = CliRunner().invoke(root, ["plugin-check", *args])
     assert done.exit_code == 2
     assert said in done.stderr
+
+
+def test_the_help_says_that_json_is_one_object_a_line() -> None:
+    from click.testing import CliRunner
+
+    from gateway.app.cli.main import root
+
+    said = " ".join(CliRunner().invoke(root, ["plugin-check", "--help"]).stdout.split())
+    assert "--json One JSON object a line." in said
+    assert "three minutes" in said
 
 
 def test_a_line_on_the_screen_says_what_is_wrong_and_how_to_mend_it(

@@ -26,7 +26,7 @@ def test_revoked_devices_are_counted_and_not_shown() -> None:
     shown = page(devices=DEVICES)
     assert "room 2" in shown
     assert "room 1" not in shown
-    assert "2 revoked devices not shown; see --all." in shown
+    assert "2 revoked devices not shown; `vestibule status --all` shows them." in shown
     everything = page(every=True, devices=DEVICES)
     assert "room 1" in everything
     assert "not shown" not in everything

@@ -107,10 +107,14 @@ def device_table(rows: list[DeviceRow], width: int = 0) -> str:
 
 
 def _links(row: DeviceRow) -> str:
-    live = [link for link in row.links if link.state == "live"]
-    kept = len(row.links) - len(live)
-    said = [f"{link.transport}{' (waits for a session)' if link.waiting else ''}" for link in live]
-    return ", ".join(said) + (f"{' and ' if said else ''}{kept} ended" if kept else "") or "none"
+    """The link that is used, in words; of the others only how many: each start of an app leaves one, which drains."""
+    live = sorted((link for link in row.links if link.state == "live"), key=lambda link: link.link)
+    said = [f"{link.transport}{' (waits for a session)' if link.waiting else ''}" for link in live[-1:]]
+    if len(live) > 1:
+        said.append(f"{len(live) - 1} draining")
+    if ended := len(row.links) - len(live):
+        said.append(f"{ended} ended")
+    return " and ".join((", ".join(said[:-1]), said[-1])) if len(said) > 1 else "".join(said) or "none"
 
 
 @device.command("rotate")

@@ -34,6 +34,14 @@ def json_option(command: F) -> F:
     return option(command)
 
 
+def json_lines_option(command: F) -> F:
+    """Add `--json` to a command that tells as it goes."""
+    option = click.option(
+        "--json", "as_json", is_flag=True, callback=_remember_json, help="One JSON object a line."
+    )
+    return option(command)
+
+
 def _remember_json(ctx: click.Context, _option: click.Parameter, value: bool) -> bool:
     # Errors of a command that was asked for JSON are JSON as well.
     if value and ctx.obj is not None:

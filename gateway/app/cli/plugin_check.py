@@ -60,7 +60,7 @@ KINDS: Final = "pose,gaze,hand,haptic,button,marker,pcm,face_fb2,face_arkit,face
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the sheet as Markdown.",
 )
-@output.json_option
+@output.json_lines_option
 def plugin_check(
     host: str,
     port: int,
@@ -80,7 +80,8 @@ def plugin_check(
     Starts a real gateway on a store of its own, which is removed afterwards; no other terminal is needed. Shows a
     pairing code, opens a session for the device as soon as it is paired, says of each packet what it is, what the
     gateway thinks of it, what is wrong and how to mend it. Then it goes through a trial: it loses packets, goes away,
-    sends commands and forgeries, closes sessions; and judges the checklist of the protocol, line by line.
+    sends commands and forgeries, closes sessions; and judges the checklist of the protocol, line by line. That takes
+    about three minutes from the first sample on, and longer where a person is asked.
 
     With --json each packet is one JSON object on a line, and the sheet is the last line. Exit code 65 if a line fails;
     0 does not mean that every line was seen: the sheet says which were not.

@@ -69,7 +69,10 @@ def render(status: Status, now_ms: int, every: bool = False) -> str:
     if devices:
         lines += ["", "Devices", output.indent(device_table(devices, output.columns() - 2))]
     if hidden := len(status.devices) - len(devices):
-        lines += ["", f"  {output.plural(hidden, 'revoked device')} not shown; see --all."]
+        lines += [
+            "",
+            f"  {output.plural(hidden, 'revoked device')} not shown; `vestibule status --all` shows them.",
+        ]
     if status.sessions:
         lines += [
             "",

@@ -17,7 +17,7 @@ NEVER_NS: Final = 20 * SECOND  # three resends would be due
 STUCK_NS: Final = 12 * SECOND  # its receipt may be lost, and come again with the answer to a resend
 MAX_KEPT: Final = 16_384  # digests of a link; what is older is taken for new, and the gateway says `copy`
 LIVE_RESENDS: Final = 8  # a second, whatever the live rate: a driver that wakes late sends some together
-IDLE_RESENDS: Final = 130
+IDLE_RESENDS: Final = 150  # 100 a second, and what a late driver or a busy machine moves over a second's edge
 
 
 @dataclass(slots=True)
@@ -33,17 +33,67 @@ class _Held:
     tolds: int = 0  # receipts that name it and were delivered since it was sent again
 
 
-class Delivery:
-    """What was seen on a link, uplink."""
+class Pace:
+    """How fast one device sends, over all its links: what drains on an old one is paced by what is live on the new."""
 
     def __init__(self) -> None:
+        self._live: deque[int] = deque()
+        self._again: deque[int] = deque()
+        self._rate = 0.0  # most live packets a second, lately; a device's pace holds on to it when it stops
+        self._idle_ns: int | None = None  # when it last began to be live after a second without
+
+    def live(self, now_ns: int) -> None:
+        """A DATA packet came for the first time."""
+        if not self._live or now_ns - self._live[-1] > SECOND:
+            self._idle_ns = now_ns
+        self._live.append(now_ns)
+        _forget(self._live, now_ns)
+        self._rate = max(self._rate * 0.999, float(len(self._live)))
+
+    def again(self, now_ns: int) -> list[Finding]:
+        """A packet came again."""
+        self._again.append(now_ns)
+        for times in (self._again, self._live):
+            _forget(times, now_ns)
+        most = max(LIVE_RESENDS, 3 * self._rate + 4)
+        if not self._live or (self._idle_ns is not None and now_ns - self._idle_ns <= SECOND):
+            # Nothing is live, or was not at the beginning of this second.
+            most = max(most, IDLE_RESENDS)
+        if len(self._again) <= most:
+            return []
+        what = (
+            f"{len(self._again)} packets came again within a second, with {len(self._live)} live ones on "
+            f"all links (limit {most:.0f})"
+        )
+        return [
+            Finding(
+                "resend.burst",
+                12,
+                what,
+                "at most twice the live rate, 100/s with nothing live; live packets first",
+            )
+        ]
+
+
+def _forget(times: deque[int], now_ns: int) -> None:
+    while times and now_ns - times[0] > SECOND:
+        times.popleft()
+
+
+class Delivery:
+    """What was seen on a link, uplink.
+
+    Args:
+        pace: of its device; one of its own where nothing is said.
+    """
+
+    def __init__(self, pace: Pace | None = None) -> None:
+        self._pace = pace if pace is not None else Pace()
         self._held: OrderedDict[int, _Held] = OrderedDict()
         self._open: OrderedDict[int, _Held] = OrderedDict()  # of those DATA and BYE without a receipt
         self._resent: dict[int, _Held] = {}
         self._highest_told = -1
-        self._live: deque[int] = deque()
-        self._again: deque[int] = deque()
-        self._rate = 0.0  # most live packets a second, lately
+        self._live = False  # whether DATA came
         self._late_copies = 0
         self.floor = -1
         self.newest = -1
@@ -87,7 +137,6 @@ class Delivery:
             return findings, []
         self.resends += 1
         self.facts["resend.same"] += 1
-        self._again.append(now_ns)
         gap_ns = now_ns - held.last_ns
         hurried = self._highest_told >= header.seq + HURRY and not held.hurried
         if gap_ns < EARLY_NS and not hurried:
@@ -115,7 +164,7 @@ class Delivery:
         held.sends += 1
         held.last_ns = now_ns
         self._resent[header.seq] = held
-        return [*findings, *self._pace(now_ns)], []
+        return [*findings, *self._pace.again(now_ns)], []
 
     def _changed(self, header: wire.Header, packet: bytes, held: _Held) -> tuple[list[Finding], list[Spot]]:
         self.facts["resend.changed"] += 1
@@ -145,25 +194,16 @@ class Delivery:
             )
         ], spots
 
-    def _pace(self, now_ns: int) -> list[Finding]:
-        for times in (self._again, self._live):
-            while times and now_ns - times[0] > SECOND:
-                times.popleft()
-        most = max(LIVE_RESENDS, 3 * self._rate + 4) if self._live else IDLE_RESENDS
-        if len(self._again) <= most:
-            return []
-        what = f"{len(self._again)} packets came again within a second, with {len(self._live)} live ones"
-        return [
-            Finding(
-                "resend.burst",
-                12,
-                what,
-                "at most twice the live rate, 100/s with nothing live; live packets first",
-            )
-        ]
+    def fresh(
+        self, header: wire.Header, packet: bytes, now_ns: int, *, crossed: bool = False
+    ) -> list[Finding]:
+        """A number that is new, of a packet whose tag verifies.
 
-    def fresh(self, header: wire.Header, packet: bytes, now_ns: int) -> list[Finding]:
-        """A number that is new, of a packet whose tag verifies."""
+        Args:
+            header, packet: of it.
+            now_ns: its arrival.
+            crossed: whether it may follow BYE: an answer to a COMMAND that crossed the BYE.
+        """
         seq, findings = header.seq, []
         if self.newest < 0 and seq:
             findings.append(
@@ -180,7 +220,7 @@ class Delivery:
                     fails=False,
                 )
             )
-        if self.bye_seq is not None and seq > self.bye_seq:
+        if self.bye_seq is not None and seq > self.bye_seq and not crossed:
             findings.append(
                 Finding(
                     "bye.not_last",
@@ -197,10 +237,8 @@ class Delivery:
         if header.type == wire.BYE:
             self.bye_seq = seq
         if header.type == wire.DATA:
-            self._live.append(now_ns)
-            while now_ns - self._live[0] > SECOND:
-                self._live.popleft()
-            self._rate = max(self._rate * 0.999, float(len(self._live)))
+            self._live = True
+            self._pace.live(now_ns)
         self.newest = max(self.newest, seq)
         while len(self._held) > MAX_KEPT:
             oldest, _ = self._held.popitem(last=False)

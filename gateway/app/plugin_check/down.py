@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gateway.app.plugin_check import meanings
 from gateway.app.plugin_check.say import Line
 from gateway.errors import VestibuleError
-from gateway.wire import control
+from gateway.wire import control, kinds
 from gateway.wire import packet as wire
 
 if TYPE_CHECKING:
@@ -103,10 +103,18 @@ def _on_link(watcher: Watcher, header: wire.Header, body: bytes, came: bool, now
         line.says = f"{command.verb}" + (f" ({len(command.args)} arguments)" if command.args else "")
         if came:
             watcher.facts[f"command.{command.verb}"] += 1
+            permitted = command.verb != "marker" or kinds.MARKER in talk.link.kinds
             watcher.orders.sent(
-                header.link, header.seq, command.verb, command.args, talk.link.recording, False, now_ns
+                header.link,
+                header.seq,
+                command.verb,
+                command.args,
+                talk.link.recording,
+                False,
+                now_ns,
+                permitted,
             )
-            if command.verb == "stop" and talk.link.recording:
+            if command.verb == "stop" and talk.link.recording and not talk.bye:
                 watcher.stopping.stop(header.link, header.seq, now_ns)
 
 

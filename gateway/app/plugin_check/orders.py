@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -62,6 +63,7 @@ class _Order:
     first_ns: int
     recording: bool
     forged: bool
+    permitted: bool
     results: list[str] = field(default_factory=list)
     sends: int = 1
     recorded: int = 0
@@ -78,14 +80,31 @@ class Orders:
         self.burst_done = 0
 
     def sent(
-        self, link: int, seq: int, verb: str, args: list[Any], recording: bool, forged: bool, now_ns: int
+        self,
+        link: int,
+        seq: int,
+        verb: str,
+        args: list[Any],
+        recording: bool,
+        forged: bool,
+        now_ns: int,
+        permitted: bool = True,
     ) -> None:
-        """A COMMAND went down and was not lost; a copy of one that is known counts as such."""
+        """A COMMAND went down and was not lost; a copy of one that is known counts as such.
+
+        Args:
+            link, seq: of its header.
+            verb, args: of its body.
+            recording: whether the link records; on a waiting one nothing is answered.
+            forged: whether the trial made it up.
+            now_ns: when.
+            permitted: whether the session permits the sample that it leaves; else it is carried out and leaves none.
+        """
         known = self._orders.get((link, seq))
         if known is not None:
             known.sends += 1
             return
-        order = self._orders[link, seq] = _Order(verb, args, now_ns, recording, forged)
+        order = self._orders[link, seq] = _Order(verb, args, now_ns, recording, forged, permitted)
         recent = sum(now_ns - other.first_ns < SECOND for other in self._orders.values())
         order.crowded = recent >= RATE - 2  # above the rate every command may be refused
         while len(self._orders) > MAX_ORDERS:
@@ -182,11 +201,20 @@ class Orders:
                 return []
         return []
 
-    def overdue(self, now_ns: int, heard: bool) -> list[Finding]:
-        """Commands without an answer, or without the sample that they leave."""
+    def overdue(self, now_ns: int, heard: bool, expects: Callable[[int], int | None]) -> list[Finding]:
+        """Commands without an answer, or without the sample that they leave.
+
+        Args:
+            now_ns: the time.
+            heard: whether the device hears the gateway at all.
+            expects: as of `Stopping.overdue`.
+        """
         findings = []
-        for order in self._orders.values():
-            if order.told or now_ns - order.first_ns < ANSWER_NS or not heard:
+        for (link, _), order in self._orders.items():
+            since_ns = expects(link)
+            if order.told or not heard or since_ns is None:
+                continue
+            if now_ns - max(order.first_ns, since_ns) < ANSWER_NS:
                 continue
             order.told = True
             if order.forged or not order.recording or not expected(order.verb, order.args):
@@ -202,7 +230,9 @@ class Orders:
                         "RECEIPT up with [[[seq, result]]] for each COMMAND, also for what is refused",
                     )
                 )
-            elif order.verb == "marker" and order.results[0] == DONE and not order.recorded:
+            elif (
+                order.verb == "marker" and order.permitted and order.results[0] == DONE and not order.recorded
+            ):
                 findings.append(
                     Finding(
                         f"command.{order.verb}_lost",

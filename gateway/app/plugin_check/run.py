@@ -94,7 +94,7 @@ async def check(
                     for task in side:
                         task.cancel()
             watcher.tick(time.monotonic_ns())
-        tap.flush(all_known=True)
+        tap.flush(rest=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return sheet(watcher)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -93,11 +94,20 @@ class Stopping:
             stop.told = True
             self.clean += 1
 
-    def overdue(self, now_ns: int) -> list[Finding]:
-        """Links that said no BYE."""
+    def overdue(self, now_ns: int, expects: Callable[[int], int | None]) -> list[Finding]:
+        """Links that said no BYE.
+
+        Args:
+            now_ns: the time.
+            expects: since when a link can be expected to answer; None for one that the device never took up, or let
+                go: a link that only the gateway knows of says nothing.
+        """
         findings = []
-        for stop in self._stops.values():
-            if not stop.told and not stop.bye and now_ns - stop.at_ns > BYE_NS:
+        for link, stop in self._stops.items():
+            since_ns = expects(link)
+            if stop.told or stop.bye or since_ns is None:
+                continue
+            if now_ns - max(stop.at_ns, since_ns) > BYE_NS:
                 stop.told = True
                 findings.append(
                     Finding(

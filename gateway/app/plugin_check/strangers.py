@@ -113,6 +113,7 @@ def hello(watcher: Watcher, header: wire.Header, packet: bytes, now_ns: int, lin
     if new:
         watcher.facts["hello"] += 1
         watcher.facts["run.new"] += len(greeting.runs) > runs >= 1
+        watcher.let_go(said, header.t_send_ns)
     watcher.loud_ns[said.device] = now_ns
     for talk in watcher.talks.values():
         if talk.link.of.device == said.device and new and now_ns - talk.heard_ns > 9 * SECOND:

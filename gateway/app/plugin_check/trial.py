@@ -81,9 +81,12 @@ class Trial:
 
     @property
     def talk(self) -> Talk | None:
-        """The link that records now."""
+        """The link that records now: one that the device took up, has not left, and sends on."""
         for talk in reversed(self.watcher.talks.values()):
-            if talk.link.of.device == self.device and talk.link.recording and not talk.bye:
+            live = (
+                talk.link.recording and not talk.bye and self.watcher.expects(talk.link.of.link) is not None
+            )
+            if talk.link.of.device == self.device and live:
                 return talk
         return None
 

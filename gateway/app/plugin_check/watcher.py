@@ -10,7 +10,7 @@ from collections import Counter, OrderedDict
 from typing import Final
 
 from gateway.app.plugin_check import bodies, down, meanings, records, shapes, strangers, tags
-from gateway.app.plugin_check.delivery import Delivery
+from gateway.app.plugin_check.delivery import Delivery, Pace
 from gateway.app.plugin_check.greeting import Greeting, Pairings
 from gateway.app.plugin_check.keyring import Keyring, KnownLink
 from gateway.app.plugin_check.numbering import Numbering
@@ -33,12 +33,16 @@ MAX_LINKS: Final = 256
 class Talk:
     """One link as it goes on."""
 
-    def __init__(self, link: KnownLink, now_ns: int) -> None:
+    def __init__(self, link: KnownLink, now_ns: int, pace: Pace) -> None:
         self.link = link
-        self.delivery = Delivery()
+        self.delivery = Delivery(pace)
         self.probing = Probing(link.recording, now_ns)
         self.heard_ns = now_ns
         self.came_ns = now_ns
+        self.taken_up_ns: int | None = None
+        """When the device first sent on it. Its WELCOME may be lost: then only the gateway knows the link."""
+        self.let_go_ns: int | None = None
+        """By the device's clock, when a HELLO that does not name it was made: it is finished then."""
         self.silent_told = False
         self.bye = ""
         self.totals: dict[int, tuple[int, int, int, int]] = {}
@@ -58,6 +62,7 @@ class Watcher:
         self.tags = tags.Tags(self.ring)
         self.greetings: dict[int, Greeting] = {}
         self.pairings = Pairings()
+        self._paces: dict[int, Pace] = {}
         self._number = 0
         self.loud_ns: dict[int, int] = {}
 
@@ -95,12 +100,13 @@ class Watcher:
                         "a device that hears nothing on its live link for 10 s sends HELLO",
                     )
                 )
-        newest = next(reversed(self.talks.values()), None)
+        taken_up = (talk for talk in reversed(self.talks.values()) if talk.taken_up_ns is not None)
+        newest = next(taken_up, None)
         heard = (
             newest is not None and now_ns - newest.heard_ns < HEARD_NS and now_ns - newest.came_ns < HEARD_NS
         )
-        findings += self.orders.overdue(now_ns, heard)
-        findings += self.stopping.overdue(now_ns)
+        findings += self.orders.overdue(now_ns, heard, self.expects)
+        findings += self.stopping.overdue(now_ns, self.expects)
         return self.notes.add(findings, 0, now_ns)
 
     # ---- from the device ---------------------------------------------------------------------------------------
@@ -174,10 +180,24 @@ class Watcher:
         """What is kept of a link that is known."""
         known = self.talks.get(number)
         if known is None:
-            known = self.talks[number] = Talk(self.ring.links[number], now_ns)
+            known = self.talks[number] = self._talk(self.ring.links[number], now_ns)
             while len(self.talks) > MAX_LINKS:
                 self.talks.popitem(last=False)
         return known
+
+    def _talk(self, link: KnownLink, now_ns: int) -> Talk:
+        return Talk(link, now_ns, self._paces.setdefault(link.of.device, Pace()))
+
+    def let_go(self, hello: control.Hello, t_send_ns: int) -> None:
+        """A new HELLO: what it does not name of the device's links counts as finished (SPEC, "Handshake")."""
+        for number, talk in self.talks.items():
+            if talk.link.of.device == hello.device and number not in hello.links:
+                talk.let_go_ns = t_send_ns
+
+    def expects(self, link: int) -> int | None:
+        """Since when a device can be expected to answer on a link; None if it never took it up, or let it go."""
+        talk = self.talks.get(link)
+        return talk.taken_up_ns if talk is not None and talk.let_go_ns is None else None
 
     def _on_link(
         self, header: wire.Header, packet: bytes, link: KnownLink, verdict: str, now_ns: int, line: Line
@@ -217,7 +237,12 @@ class Watcher:
                     "see the table of types in SPEC, 2",
                 )
             ]
-        findings = talk.delivery.fresh(header, packet, now_ns)
+        if talk.taken_up_ns is None:
+            talk.taken_up_ns = now_ns
+        if talk.let_go_ns is not None and header.t_send_ns > talk.let_go_ns:
+            talk.let_go_ns = None
+        crossed = header.type == wire.RECEIPT and talk.bye != "stop"
+        findings = talk.delivery.fresh(header, packet, now_ns, crossed=crossed)
         body = link.up.crypt(header.seq, wire.body_of(packet))
         root, wrong, line.spots = bodies.look(header.type, body)
         if root is None or not bodies.plausible(header.type, root, header.t_send_ns):

@@ -1,7 +1,8 @@
 """Between the socket and the spine: every packet passes here, both ways, and may be lost, copied or held on purpose.
 
-The watcher is told in the order of arrival, each packet with the verdict that the real intake gave it. What the trial
-loses is told as such; a copy that the trial makes is no packet of the device and is not told.
+The watcher is told in the order in which packets passed, those of the device with the verdict that the real intake gave
+each. The intake looks link by link and so out of that order; what has its verdict early waits, and so does an answer.
+What the trial loses is told as such; a copy that the trial makes is no packet of the device and is not told.
 """
 
 from __future__ import annotations
@@ -83,6 +84,14 @@ class _Slot:
     frames: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Down:
+    packet: bytes
+    target: str
+    fate: str
+    at_ns: int
+
+
 class Tap:
     """Where all packets pass.
 
@@ -101,7 +110,7 @@ class Tap:
         self._watcher = watcher
         self._clock_ns = clock_ns
         self._show = show
-        self._slots: deque[_Slot] = deque()
+        self._passed: deque[_Slot | _Down] = deque()  # what was not told yet, in order
         self._by_id: dict[int, _Slot] = {}
         self._counts: dict[str, int] = {}
 
@@ -110,7 +119,7 @@ class Tap:
         passed = []
         for arrival in slab:
             slot = _Slot(arrival)
-            self._slots.append(slot)
+            self._passed.append(slot)
             kind = arrival.packet[3] if len(arrival.packet) > 3 else 0
             if self.conditions.down or (kind == wire.DATA and self._every("data", self.conditions.lose_data)):
                 slot.verdict = meanings.LOST
@@ -130,23 +139,25 @@ class Tap:
             slot.verdict, slot.frames = word, frames
             self.flush()
 
-    def flush(self, *, all_known: bool = False) -> None:
-        """Tell the watcher, in order; before an answer leaves, whatever has a verdict."""
+    def flush(self, *, rest: bool = False) -> None:
+        """Tell the watcher, in order, up to the first packet that still waits for its verdict.
+
+        Args:
+            rest: at the end: what has no verdict by now gets none.
+        """
         late_ns = self._clock_ns() - PATIENCE_NS
-        kept: deque[_Slot] = deque()
-        while self._slots:
-            slot = self._slots.popleft()
-            if not slot.verdict and slot.arrival.arrived_ns < late_ns:
-                self._by_id.pop(id(slot.arrival), None)
-                slot.verdict = "queue"
-            if slot.verdict:
-                self._tell(slot)
-            elif all_known:
-                kept.append(slot)
+        while self._passed:
+            first = self._passed[0]
+            if isinstance(first, _Slot) and not first.verdict:
+                if not rest and first.arrival.arrived_ns >= late_ns:
+                    return
+                self._by_id.pop(id(first.arrival), None)
+                first.verdict = "queue"
+            self._passed.popleft()
+            if isinstance(first, _Slot):
+                self._tell(first)
             else:
-                self._slots.appendleft(slot)
-                break
-        self._slots.extendleft(reversed(kept))
+                self._show(self._watcher.down(first.packet, first.target, first.fate, first.at_ns))
 
     def _tell(self, slot: _Slot) -> None:
         source = slot.arrival.source
@@ -161,7 +172,6 @@ class Tap:
 
     def send(self, effect: Send) -> None:
         """The gateway answers."""
-        self.flush(all_known=True)
         kind = effect.packet[3]
         lost = self.conditions.down or (
             kind == wire.RECEIPT and self._every("receipt", self.conditions.lose_receipts)
@@ -183,7 +193,9 @@ class Tap:
     def _down(self, effect: Send, fate: str) -> None:
         source = effect.source
         assert not isinstance(source, MqttSource)
-        self._show(self._watcher.down(effect.packet, f"{source[0]}:{source[1]}", fate, self._clock_ns()))
+        where = f"{source[0]}:{source[1]}"
+        self._passed.append(_Down(effect.packet, where, fate, self._clock_ns()))
+        self.flush()
 
     def _every(self, what: str, nth: int) -> bool:
         if not nth:

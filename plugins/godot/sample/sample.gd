@@ -4,7 +4,17 @@ extends Node3D
 ## It runs in a window (F5 in the editor), and without one: `godot --headless --path . -- --pair CODE_OR_URI`.
 
 const Person := preload("person.gd")
-const FIGURES: Array[String] = ["captured", "stored", "sent", "resent", "held_packets", "lost", "refused", "withheld"]
+## Figures of [method Vestibule.status], and what they are called in the window.
+const FIGURES := {
+	"captured": "samples captured",
+	"stored": "samples stored by the gateway",
+	"lost": "samples lost, and why",
+	"refused": "samples refused, and why",
+	"withheld": "not captured: kind not permitted",
+	"sent": "packets sent",
+	"resent": "packets sent again",
+	"held_packets": "packets on their way",
+}
 const STREAMS := {
 	0: "head", 1: "left controller", 2: "right controller", 3: "gaze", 4: "left hand", 5: "right hand", 6: "face",
 	7: "haptics", 8: "buttons", 9: "markers", 10: "descriptions", 65535: "clock",
@@ -70,9 +80,9 @@ func _on_buzz() -> void:
 func _show_figures(status: Dictionary) -> void:
 	var names: Array[String] = []
 	var values: Array[String] = []
-	for figure in FIGURES:
-		names.append(figure)
-		values.append(str(status.get(figure, "-")))
+	for figure: String in FIGURES:
+		names.append(FIGURES[figure])
+		values.append(_spelled(status.get(figure, "-")))
 	var totals: Dictionary = status.get("totals", {})
 	for stream: int in STREAMS:
 		names.append(STREAMS[stream])
@@ -81,6 +91,16 @@ func _show_figures(status: Dictionary) -> void:
 	values.append("%d us" % _worst_us)
 	_names.text = "\n".join(names)
 	_values.text = "\n".join(values)
+
+
+## A number as it is; numbers by reason as "3 closed, 2 overflow", and 0 where there is none.
+static func _spelled(figure: Variant) -> String:
+	if figure is not Dictionary:
+		return str(figure)
+	var parts: Array[String] = []
+	for why: Variant in figure:
+		parts.append("%d %s" % [figure[why], why])
+	return "0" if parts.is_empty() else ", ".join(parts)
 
 
 func _show_joints() -> void:

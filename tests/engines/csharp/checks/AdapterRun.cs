@@ -151,6 +151,12 @@ internal static class AdapterRun
                     Checks.That(!_app.PlayHaptic(5, 0.5f, 0.05f), "nothing to play it on");
                     _app.Marker(7, "begin");
                     break;
+                case 12:
+                    Send(_sign, "ShowText", "Look left");
+                    break;
+                case 16:
+                    Time.unscaledTime += 11f;  // the text has been there for long enough
+                    break;
                 case 20:
                     Origin.Mode = TrackingOriginModeFlags.Device;
                     Origin.Move();

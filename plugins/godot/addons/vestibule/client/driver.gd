@@ -27,6 +27,8 @@ const RECEIVE_USEC := 8_000
 ## A socket that could not be opened is tried again after this.
 const REOPEN_NS := 5_000 * Config.MS
 const TELL_AGAIN_MS := 10_000
+## A name that cannot be found is looked for all the time.
+const FAULT_AGAIN_MS := 60_000
 const MAX_TOLD := 256
 
 ## Null before the first pairing.
@@ -173,7 +175,7 @@ func turn(now_ns: int) -> void:
 	_ready_socket(now_ns)
 	_socket.turn()
 	if _socket.fault:
-		trouble(_socket.fault)
+		trouble(_socket.fault, FAULT_AGAIN_MS)
 		_socket.fault = ""
 	_take_packets(now_ns)
 	if now_ns >= machine.wake_ns:
@@ -211,10 +213,10 @@ func figures() -> Dictionary:
 	return made
 
 
-## Tells something that went wrong; the same words at most every ten seconds.
-func trouble(words: String) -> void:
+## Tells something that went wrong; the same words at most every [param again_ms].
+func trouble(words: String, again_ms: int = TELL_AGAIN_MS) -> void:
 	var now_ms := Time.get_ticks_msec()
-	if now_ms - int(_told.get(words, -TELL_AGAIN_MS)) >= TELL_AGAIN_MS:
+	if now_ms - int(_told.get(words, -again_ms)) >= again_ms:
 		if _told.size() >= MAX_TOLD:
 			_told.clear()
 		_told[words] = now_ms

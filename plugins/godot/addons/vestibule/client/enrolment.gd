@@ -24,7 +24,11 @@ const MOST_SENDS := 660
 const MAX_LOOKS := 64
 const LOOK_NS := 1_000 * Config.MS
 
-## What a person should see of it: `pairing`, `pair_no_answer`, or "" while no pairing goes on or has failed.
+## The gateway's name is looked for again and again; that it is not found is told so often in the log.
+const FAULT_AGAIN_MS := 60_000
+
+## What a person should see of it: `pairing`, `pair_no_answer`, `pair_no_address` while the gateway's name cannot be
+## found, `pair_over` once it was given up, or "" while no pairing goes on or has failed.
 var reason := ""
 
 var _driver: Driver
@@ -41,6 +45,7 @@ var _nonce_d := PackedByteArray()
 var _packet := PackedByteArray()
 var _name := ""
 var _sends := 0
+var _is_lost := false  # the gateway's name was not found, or its address cannot be used
 var _next_ns := 0
 var _of_watched := false
 
@@ -101,9 +106,15 @@ func turn(now_ns: int) -> void:
 		return
 	if _socket.turn():
 		_next_ns = now_ns
+		_is_lost = false
 	if _socket.fault:
-		_driver.trouble(_socket.fault)
+		_driver.trouble(_socket.fault, FAULT_AGAIN_MS)
 		_socket.fault = ""
+		_is_lost = true
+	if _is_lost:
+		reason = "pair_no_address"
+	else:
+		reason = "pair_no_answer" if _sends > NO_ANSWER_SENDS else "pairing"
 	for i in MAX_LOOKS:
 		var packet := _socket.receive()
 		if packet.is_empty():
@@ -115,7 +126,7 @@ func turn(now_ns: int) -> void:
 	if now_ns < _next_ns:
 		return
 	if _sends >= MOST_SENDS:
-		_end("pair_no_answer")
+		_end("pair_no_address" if _is_lost else "pair_over")
 		_spoil("The code was not taken by the gateway in time.")
 		return
 	if not _socket.is_open() or _sends % 5 == 4 and not _socket.has_heard:
@@ -123,8 +134,6 @@ func turn(now_ns: int) -> void:
 	_socket.send(_packet)
 	_sends += 1
 	_next_ns = now_ns + REPEAT_NS
-	if _sends > NO_ANSWER_SENDS:
-		reason = "pair_no_answer"
 
 
 ## Whether a pairing goes on.
@@ -154,6 +163,7 @@ func _begin(text: String, host: String, port: int, name: String, now_ns: int) ->
 	_packet = Pairing.pair_packet(_hash, code, _nonce_d, name, now_ns)
 	_name = name
 	_sends = 0
+	_is_lost = false
 	_next_ns = now_ns
 	reason = "pairing"
 	return ""

@@ -9,7 +9,8 @@ const _WAITING := {
 	"no_session": "Connected. Recording begins when staff open a session for this device.",
 }
 const _BEHIND := {
-	"backlog": "Recording. The gateway is receiving the data late; nothing is lost so far.",
+	# Also the first seconds of an outage, before it counts as no answer.
+	"backlog": "Recording. Receipts come late: the network is slow, or the gateway went away just now. Nothing is lost so far.",
 	"no_answer": "Recording, but the gateway does not answer. What is captured is kept on this device for now. Check the Wi-Fi.",
 	"disk_full": "Recording, but the gateway cannot store: its disk is full. Tell staff; what is captured is kept on this device for now.",
 }
@@ -17,7 +18,15 @@ const _NOT_RECORDING := {
 	"not_started": "Not recording: not started.",
 	"not_paired": "Not recording: this device is not paired. Ask staff for a pairing code.",
 	"pairing": "Not recording: pairing with the gateway.",
-	"pair_no_answer": "Not recording: no answer to the pairing. The code may be wrong, used or expired. " + _NO_ANSWER,
+	"pair_no_answer": (
+		"Not recording: no answer to the pairing yet; it goes on asking. The code may be wrong, used or expired. "
+		+ _NO_ANSWER
+	),
+	"pair_no_address": (
+		"Not recording: the gateway is not found under the name or address that was given, so the pairing did not"
+		+ " reach it. Check the Wi-Fi, or pair again with the right name."
+	),
+	"pair_over": "Not recording: the pairing had no answer for 11 minutes and has ended. Ask staff for a new code.",
 	"connecting": "Not recording: connecting to the gateway.",
 	"no_answer": "Not recording: the gateway does not answer. " + _NO_ANSWER,
 	"closed": "Not recording: staff have closed the session.",
@@ -42,7 +51,9 @@ static func of(state: String, reason: String, behind_s: int) -> String:
 		"waiting":
 			return _WAITING.get(reason, "Connected, waiting (%s)." % reason)
 		"behind":
-			return "%s Oldest unconfirmed data: %d s." % [_BEHIND.get(reason, "Recording, behind (%s)." % reason), behind_s]
+			var said: String = _BEHIND.get(reason, "Recording, behind (%s)." % reason)
+			# Told in steps of five seconds: in the first of them there is no number to say.
+			return "%s Oldest unconfirmed data: %d s." % [said, behind_s] if behind_s > 0 else said
 	return _NOT_RECORDING.get(reason, "Not recording (%s)." % reason)
 
 

@@ -20,7 +20,7 @@ const TEXT_MS := 15_000
 ## The line for a state. It says the state in words: colour alone is not for everybody.
 static func title(shown: Dictionary) -> String:
 	var name: String = TITLES.get(shown["state"], shown["state"])
-	return "%s %d s" % [name, shown["behind_s"]] if shown["state"] == "behind" else name
+	return "%s %d s" % [name, shown["behind_s"]] if shown["state"] == "behind" and shown["behind_s"] > 0 else name
 
 
 ## The colour of a state.

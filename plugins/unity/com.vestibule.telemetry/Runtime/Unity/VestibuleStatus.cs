@@ -11,7 +11,8 @@ namespace Vestibule.Unity
 
     /// <summary>
     /// The sign for the person in the headset: recording, waiting, behind and for how long, not recording and why. Text
-    /// in the world that follows the view. Who records somebody without it breaks what the patient was promised.
+    /// in the world that follows the view. A text of the gateway stands below the state and never in its place. Who
+    /// records somebody without the sign breaks what the patient was promised.
     /// </summary>
     public sealed class VestibuleStatus : MonoBehaviour
     {
@@ -31,6 +32,8 @@ namespace Vestibule.Unity
         private VestibuleTelemetry _telemetry;
         private Camera _camera;
         private VisibleState _shown;
+        private string _text = "";
+        private bool _isDrawn;
         private float _textUntil = -1f;
         private float _lookAt;
         private bool _mine;
@@ -62,14 +65,19 @@ namespace Vestibule.Unity
             if (_textUntil >= 0f && Time.unscaledTime >= _textUntil)
             {
                 _textUntil = -1f;
-                _shown = null;
+                _text = "";
+                _isDrawn = false;
             }
             // Where nobody records the sign must not go on saying what was true last.
-            var state = _telemetry != null ? _telemetry.State : Nobody;
-            if (_textUntil < 0f && !ReferenceEquals(state, _shown))
+            var state = (_telemetry != null ? _telemetry.State : null) ?? Nobody;
+            bool isNew = !ReferenceEquals(state, _shown);
+            _shown = state;
+            if (isNew || !_isDrawn)
             {
-                _shown = state;
-                Show(state.Words, state.State);
+                Show();
+            }
+            if (isNew)
+            {
                 onState.Invoke(state.Words);
             }
         }
@@ -89,17 +97,19 @@ namespace Vestibule.Unity
 
         private void ShowText(string text)
         {
-            Ensure();
+            _text = text;
             _textUntil = Time.unscaledTime + textSeconds;
-            Show(text, VisibleState.Waiting);
+            _isDrawn = false;
             onText.Invoke(text);
         }
 
-        private void Show(string words, string state)
+        private void Show()
         {
-            Label.Colour(state, out float r, out float g, out float b);
+            Label.Colour(_shown.State, out float r, out float g, out float b);
             label.color = new Color(r, g, b, 1f);
-            label.text = Label.Wrap(words, width);
+            string words = Label.Wrap(_shown.Words, width);
+            label.text = _text.Length == 0 ? words : words + "\n\n" + Label.Wrap(_text, width);
+            _isDrawn = true;
         }
 
         // A label at a camera goes with it when its scene is unloaded.
@@ -113,7 +123,7 @@ namespace Vestibule.Unity
             label = MakeLabel();
             _mine = true;
             _camera = null;
-            _shown = null;
+            _isDrawn = false;
             _lookAt = 0f;
         }
 

@@ -100,7 +100,7 @@ namespace Vestibule.Unity
         public void Describe(ushort stream, StreamInfo info) => _outlet?.Describe(stream, info.ToJson());
 
         /// <summary>Records a marker: a trial begins, a calibration ended. From any thread.</summary>
-        /// <param name="code">The app's own number, below 65,535.</param>
+        /// <param name="code">The app's own number, 0 to 64,999; those above are the adapter's.</param>
         /// <param name="text">At most 512 bytes; nothing that names a person.</param>
         public void Marker(ushort code, string text)
         {

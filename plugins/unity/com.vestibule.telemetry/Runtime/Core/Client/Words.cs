@@ -36,12 +36,17 @@ namespace Vestibule
                     return "Recording, but the gateway's disk is full: what is recorded is kept here until staff make" +
                            " room on the gateway.";
                 case "no_answer":
-                    return "Recording, but the gateway has not answered for " + behindS + " s: what is recorded is kept" +
-                           " here and follows." + LooksTheSame;
+                    return "Recording, but the gateway has not answered for " + Seconds(behindS) + ": what is recorded is" +
+                           " kept here and follows." + LooksTheSame;
                 default:
-                    return "Recording, " + behindS + " s behind: the network is slow; nothing is lost so far.";
+                    // Also the first seconds of an outage, before it counts as no answer.
+                    return "Recording, " + Seconds(behindS) + " behind: receipts come late, since the network is slow or the" +
+                           " gateway went away just now; nothing is lost so far.";
             }
         }
+
+        // Told in steps of five: in the first of them there is no number to say.
+        private static string Seconds(int behindS) => behindS > 0 ? behindS + " s" : "some seconds";
 
         private static string NotRecording(string reason)
         {
@@ -55,6 +60,9 @@ namespace Vestibule
                 case "pair_no_answer":
                     return "Not recording: no answer to the pairing yet; it goes on asking. The code may be mistyped, used or" +
                            " older than 10 minutes: ask staff for a new one." + LooksTheSame;
+                case "pair_no_address":
+                    return "Not recording: the gateway is not found under the name or address that was given, so the pairing" +
+                           " did not reach it. Check the Wi-Fi, or pair again with the right name.";
                 case "connecting": return "Not recording yet: connecting to the gateway.";
                 case "no_answer": return "Not recording: the gateway does not answer." + LooksTheSame;
                 case "closed": return "Not recording: staff closed the session.";

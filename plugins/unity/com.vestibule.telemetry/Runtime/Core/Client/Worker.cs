@@ -163,9 +163,15 @@ namespace Vestibule
 
         private void TellOnce()
         {
-            if (_line.TryTakeOutcome(out var wrong) || _pairLine.TryTakeOutcome(out wrong))
+            if (_line.TryTakeOutcome(out var wrong))
             {
-                TellWrong(wrong);
+                TellWrong(wrong, ref _unreachable);
+            }
+
+            if (_pairLine.TryTakeOutcome(out wrong))
+            {
+                TellWrong(wrong, ref _pairUnreachable);
+                Show();
             }
 
             var nowNs = Now();

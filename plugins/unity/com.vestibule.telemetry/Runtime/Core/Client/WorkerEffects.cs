@@ -18,6 +18,7 @@ namespace Vestibule
         private bool _isSavedAsAsked = true;
         private bool _saveFailed;
         private string _unreachable;
+        private string _pairUnreachable;
         private long _openedNs;
         private long _lastHeardNs;
         private string _machineState = VisibleState.NotRecording;
@@ -188,14 +189,14 @@ namespace Vestibule
         }
 
         /// <summary>Why the gateway cannot be reached is told once, not with each HELLO.</summary>
-        private void TellWrong(string wrong)
+        private void TellWrong(string wrong, ref string told)
         {
-            if (wrong != null && wrong != _unreachable)
+            if (wrong != null && wrong != told)
             {
                 Trouble("The gateway cannot be reached: " + wrong + ". Check its address and the Wi-Fi.");
             }
 
-            _unreachable = wrong;
+            told = wrong;
         }
 
         private string Host(string known) => known.Length > 0 ? known : _options.Host;
@@ -237,7 +238,8 @@ namespace Vestibule
             var behindS = _machineBehindS;
             if (state == VisibleState.NotRecording && _pairing != null)
             {
-                reason = _pairSends > PairNoAnswerSends ? "pair_no_answer" : "pairing";
+                reason = _pairUnreachable != null ? "pair_no_address"
+                    : _pairSends > PairNoAnswerSends ? "pair_no_answer" : "pairing";
             }
             else if (_identity == null)
             {

@@ -70,6 +70,7 @@ namespace Vestibule
             _pairPort = port;
             _pairName = name;
             _pairSends = 0;
+            _pairUnreachable = null;
             _pairNs = Now();
             _pairLine.Open(host, port);
         }

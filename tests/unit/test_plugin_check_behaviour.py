@@ -352,6 +352,18 @@ def test_bursts_of_probes(size: int, apart_ms: float, every_s: float, code: str)
     assert lab.codes == ([code] if code else [])
 
 
+def test_a_burst_that_a_busy_machine_tore_is_no_mistake_of_the_device() -> None:
+    lab = Lab()
+    whole = [64 * n for n in range(8)]
+    torn = [*whole[:7], 830]  # as an engine sent them that stood still in between
+    slow = [0, 67, 131, 210, 350, 594, 954, 1020]
+    for begin_ms, burst in ((0, whole), (2000, torn), (4000, slow), (6000, whole), (8000, whole)):
+        for at_ms in burst:
+            lab.send(wire.SYNC, encode([50 * S + (begin_ms + at_ms) * MS]))
+        lab.later(2)
+    assert lab.codes == []
+
+
 def test_no_probe_at_all_and_clock_samples_of_no_reply() -> None:
     lab = Lab()
     for _ in range(9):

@@ -24,6 +24,8 @@ namespace Vestibule
         private readonly bool[] _permitted = new bool[256];
         private Link _current;
         private Link _recording; // the current link, unless it is a waiting one
+        private Link _told; // the one that the app was told of
+        private List<ulong> _kinds; // that the recording link permits
         private Probes _probes;
         private bool _wanted;
         private string _why = "not_started";

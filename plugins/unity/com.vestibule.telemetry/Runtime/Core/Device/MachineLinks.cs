@@ -89,10 +89,7 @@ namespace Vestibule
             }
 
             _gather.Enter(link.Session);
-            if (_wanted)
-            {
-                _effects.Recording(welcome.Kinds);
-            }
+            _kinds = welcome.Kinds;
         }
 
         /// <summary>Says BYE on the current link, if there is one; it drains from now on.</summary>
@@ -114,11 +111,6 @@ namespace Vestibule
 
         private void Leave()
         {
-            if (_recording != null)
-            {
-                _effects.Recording(null);
-            }
-
             _current = _recording = null;
             _probes = null;
             Links.Pace.Recording = false;

@@ -13,8 +13,22 @@ namespace Vestibule
         private void After(long nowNs)
         {
             Due(nowNs);
+            TellRecording();
             Show(nowNs);
             Plan(nowNs);
+        }
+
+        /// <summary>Tells at the end of a step only: where one link takes the place of another, an app that looked
+        /// between the two would leave out a sample.</summary>
+        private void TellRecording()
+        {
+            if (_recording == _told)
+            {
+                return;
+            }
+
+            _told = _recording;
+            _effects.Recording(_recording == null ? null : _kinds);
         }
 
         private void Due(long nowNs)

@@ -13,8 +13,6 @@ const COLORS := {
 	"behind": Color(0.98, 0.72, 0.2),
 	"not_recording": Color(0.75, 0.75, 0.75),
 }
-## How long a text of the gateway stays.
-const TEXT_MS := 15_000
 
 
 ## The line for a state. It says the state in words: colour alone is not for everybody.

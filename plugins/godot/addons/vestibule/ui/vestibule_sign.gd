@@ -4,6 +4,7 @@ extends Node3D
 ##
 ## The addon adds one by itself where a scene has none (setting `vestibule/sign/show`).
 
+const SignFeed := preload("sign_feed.gd")
 const SignText := preload("sign_text.gd")
 const GROUP := &"vestibule_sign"
 const WIDTH := 44
@@ -13,10 +14,6 @@ const WIDTH := 44
 
 var _title := Label3D.new()
 var _words := Label3D.new()
-## The autoload; by name, so that these nodes also load where the addon is not enabled.
-var _vestibule: Node
-var _text := ""
-var _text_until := 0
 
 
 func _init() -> void:
@@ -37,33 +34,17 @@ func _ready() -> void:
 	_title.font_size = 40
 	_words.font_size = 28
 	_words.position = Vector3(0.0, -0.045, 0.0)
-	_vestibule = get_tree().root.get_node_or_null(^"Vestibule")
-	if _vestibule == null:
-		_show({"state": "not_recording", "behind_s": 0, "words": "The addon Vestibule is not enabled."})
-		return
-	_vestibule.connect("state_changed", _show)
-	_vestibule.connect("text_received", _on_text)
-	_show(_vestibule.call("state"))
+	var feed := SignFeed.new()
+	feed.shown.connect(_show)
+	add_child(feed)
 
 
-func _process(_delta: float) -> void:
-	if not _text.is_empty() and Time.get_ticks_msec() >= _text_until:
-		_text = ""
-		_show(_vestibule.call("state"))
-
-
-func _show(shown: Dictionary) -> void:
+func _show(shown: Dictionary, text: String) -> void:
 	_title.text = SignText.title(shown)
 	_title.modulate = SignText.color(shown)
-	if not _text.is_empty():
-		_words.text = SignText.wrapped(_text, WIDTH)
+	if not text.is_empty():
+		_words.text = SignText.wrapped(text, WIDTH)
 	elif shown["state"] == "recording" and not verbose:
 		_words.text = ""
 	else:
 		_words.text = SignText.wrapped(shown["words"], WIDTH)
-
-
-func _on_text(text: String) -> void:
-	_text = text
-	_text_until = Time.get_ticks_msec() + SignText.TEXT_MS
-	_show(_vestibule.call("state"))

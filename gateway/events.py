@@ -33,9 +33,15 @@ Reason = Literal[
 ]  # fmt: skip
 """Why something was refused, shed, reset or held: also the label of its metric."""
 
+PeerReason = Literal[
+    "body", "roster", "heads", "head", "signature", "proof", "entries", "frozen", "unknown_log", "cosignature",
+    "evidence", "store", "not_a_member", "rate", "too_large", "timeout", "network", "tls", "status", "other",
+]  # fmt: skip
+"""Why something of a peer was refused, or a request to one failed."""
+
 EntryWord = Literal[
-    "log.open", "log.close", "log.adopt", "id.key", "cred.issue", "cred.revoke", "policy.set", "consent.grant",
-    "consent.revoke", "batch", "session", "metric", "access", "erase", "rectify", "ai.model", "ai.infer",
+    "log.open", "log.close", "log.adopt", "log.generation", "log.restore", "key.rotate", "id.key", "cred.issue",
+    "cred.revoke", "policy.set", "consent.grant", "consent.revoke", "batch", "session", "metric", "access", "erase", "rectify", "ai.model", "ai.infer",
     "gov.propose", "gov.vote", "insight", "attest", "peer", "roster", "other",
 ]  # fmt: skip
 """Type of an entry of the log, as a word for people and metrics; the types themselves belong to entries/."""
@@ -50,6 +56,7 @@ CommandResult = Literal["done", "refused", "unsupported", "no_answer", "ended", 
 Op = Literal["prove", "export", "view", "live", "other"]
 
 _REASONS = frozenset(get_args(Reason))
+_PEER_REASONS = frozenset(get_args(PeerReason))
 _ENTRY_WORDS = frozenset(get_args(EntryWord))
 _COMMAND_VERBS = frozenset(get_args(CommandVerb))
 _COMMAND_RESULTS = frozenset(get_args(CommandResult))
@@ -58,6 +65,11 @@ _COMMAND_RESULTS = frozenset(get_args(CommandResult))
 def reason(code: str) -> Reason:
     """Return `code` as a word of the closed set, `other` where it is none."""
     return code if code in _REASONS else "other"  # type: ignore[return-value]
+
+
+def peer_reason(code: str) -> PeerReason:
+    """Return `code` as a word of the closed set, `other` where it is none."""
+    return code if code in _PEER_REASONS else "other"  # type: ignore[return-value]
 
 
 def entry_word(kind: str) -> EntryWord:
@@ -363,6 +375,107 @@ class BrokerLost(Event):
 
     level: ClassVar[Level] = "warning"
     reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class PeersReached(Event):
+    """The number of peers that answer changed.
+
+    Args:
+        alive: that answered lately. members: of the roster, without ourselves.
+    """
+
+    alive: int
+    members: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeersRefused(Event):
+    """Peers sent what broke a rule, since the last report: `reason` tells which. It costs nothing but this count."""
+
+    level: ClassVar[Level] = "warning"
+    reason: PeerReason
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeadsAccepted(Event):
+    """Newer heads of other logs were verified, written down and may be cosigned, since the last report.
+
+    Args:
+        count: heads.
+    """
+
+    level: ClassVar[Level] = "debug"
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntriesMirrored(Event):
+    """Entries of other logs were verified and copied, since the last report.
+
+    Args:
+        count: entries.
+    """
+
+    level: ClassVar[Level] = "debug"
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointsCosigned(Event):
+    """This gateway cosigned heads that it was asked for as a witness, since the last report.
+
+    Args:
+        count: cosignatures.
+    """
+
+    level: ClassVar[Level] = "debug"
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeadConfirmed(Event):
+    """A quorum of the roster cosigned a head of this gateway's log.
+
+    Args:
+        size: entries that are confirmed by it. wait_ms: since that head was signed.
+    """
+
+    level: ClassVar[Level] = "debug"
+    size: int
+    wait_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RosterChanged(Event):
+    """Another version of the roster is in force.
+
+    Args:
+        version: of it. members: that it lists.
+    """
+
+    version: int
+    members: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForkDetected(Event):
+    """A log signed two statements that cannot both be true: nothing of it is accepted or cosigned any more."""
+
+    level: ClassVar[Level] = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnLogDetected(Event):
+    """Somebody holds a newer or another head of this gateway's own log, signed with its key: it stops signing.
+
+    Args:
+        size: of that head.
+    """
+
+    level: ClassVar[Level] = "error"
+    size: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ class Gateway:
         self.batcher = Batcher(CYCLE_NS, 1 << 30)
         self.admission = Admission(self.registry, self.recording.permit, lambda: self.recording.version, 64)
         keys = store.keys
-        self.ledger = Ledger(keys.origin, keys.log, keys.entry, store.frontier, store.tails)
+        self.ledger = Ledger(keys.origin, keys.log_keys, keys.entry, store.frontier, store.tails)
         self.sessions = Sessions(
             self.registry, self.batcher, self.ledger.gateway, store.subjects.key, lambda session: None
         )

@@ -108,10 +108,10 @@ def load(path: str | Path) -> Config:
 
 
 def _section(kind: type[Any], values: dict[str, Any]) -> Any:
-    """Build one checked table; the actors' lists become tuples that nobody can change afterwards."""
+    """Build one checked table; lists become tuples that nobody can change afterwards."""
     if kind is Access and "actors" in values:
         values = {"actors": MappingProxyType({actor: tuple(ops) for actor, ops in values["actors"].items()})}
-    return kind(**values)
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
 def check(text: str, path: str = "") -> list[Problem]:

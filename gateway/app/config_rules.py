@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.errors import ProofError
 from gateway.tlog.checkpoint import MAX_ORIGIN_BYTES
+from gateway.tlog.note import parse_vkey
 
 Key = tuple[str, ...]
 Place = tuple[int, int]
@@ -20,8 +22,17 @@ Place = tuple[int, int]
 
 _NAME = re.compile(r"[a-z0-9-]{1,32}")
 _LISTEN = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):(?P<port>\d{1,5})")
+_URL = re.compile(
+    r"https?://(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(?::\d{1,5})?(?:/[A-Za-z0-9._~/-]*[A-Za-z0-9._~-])?"
+)
 _ACTOR = re.compile(r"(uid|gid):(0|[1-9]\d{0,9})")
-_TYPE_NAMES = {bool: "true or false", int: "a whole number", str: "text in quotes", dict: "a table"}
+_TYPE_NAMES = {
+    bool: "true or false",
+    int: "a whole number",
+    str: "text in quotes",
+    dict: "a table",
+    list: "a list",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +40,7 @@ class Rule:
     """What one value must be.
 
     Args:
-        kind: its TOML type: bool, int, str or dict.
+        kind: its TOML type: bool, int, str, list or dict.
         says: the rule in words, for errors and for the manual.
         fault: tells what is wrong with a value of that type, or None.
         within: of a table: (key in it, what is wrong there) for every fault.
@@ -53,7 +64,7 @@ def describe(value: object) -> str:
     name = next((word for kind, word in _TYPE_NAMES.items() if type(value) is kind), "")
     if isinstance(value, bool | int | float | str) and len(str(value)) <= 40:
         return f"{'text ' if isinstance(value, str) else ''}{json.dumps(value)}"
-    return name or {float: "a number with a fraction", list: "a list"}.get(type(value), "a date or time")
+    return name or ("a number with a fraction" if isinstance(value, float) else "a date or time")
 
 
 def flag() -> Rule:
@@ -118,6 +129,33 @@ def listen() -> Rule:
         return None if found and int(found["port"]) <= 65535 else f"must be {says}, not {describe(value)}"
 
     return Rule(str, says, fault)
+
+
+def base_url() -> Rule:
+    """Return the rule for the address under which others reach this gateway; empty for none."""
+    says = 'a URL with host and port, like "https://rig-1.clinic.example:4749", or ""'
+
+    def fault(value: str) -> str | None:
+        return None if not value or _URL.fullmatch(value) else f"must be {says}, not {describe(value)}"
+
+    return Rule(str, says, fault)
+
+
+def log_keys() -> Rule:
+    """Return the rule for a list of logs, each by its verifier key (C2SP signed-note)."""
+    says = 'a list of verifier keys, like ["log.example+5c32b305+AQOh..."]'
+
+    def fault(value: list[object]) -> str | None:
+        for item in value:
+            if not isinstance(item, str):
+                return f"must be {says}"
+            try:
+                parse_vkey(item)
+            except ProofError as error:
+                return f"must be {says}: {error.message}"
+        return None
+
+    return Rule(list, says, fault)
 
 
 def actors(ops: tuple[str, ...]) -> Rule:

@@ -94,6 +94,37 @@ class Http:
 
 
 @dataclass(frozen=True, slots=True)
+class Peers:
+    """Other gateways: they copy this log, cosign what continues, and prove what does not. No sample leaves."""
+
+    enabled: bool = _key(False, rules.flag(), "Whether to take part in a federation.")
+    listen: str = _key("0.0.0.0:4749", rules.listen(), "Where peers and witnesses reach it, by TLS 1.3.")
+    url: str = _key(
+        "",
+        rules.base_url(),
+        "The same as others must write it. It stands in the roster; needed to be invited.",
+    )
+    period_ms: int = _key(
+        1000,
+        rules.whole(100, 60_000),
+        "How often two peers are asked what they know. 1000 suits a local network, 5000 sites far apart.",
+    )
+    start_alone: bool = _key(
+        True,
+        rules.flag(),
+        "Whether to start signing when no peer can be asked for the newest head. false waits for one: it also "
+        "notices that the whole machine was set back to an older state.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """Logs outside the federation that this gateway cosigns too (C2SP tlog-witness)."""
+
+    logs: tuple[str, ...] = _key((), rules.log_keys(), "Their verifier keys.")
+
+
+@dataclass(frozen=True, slots=True)
 class Seal:
     """How often what arrived is sealed, signed and made durable."""
 
@@ -180,6 +211,8 @@ class Config:
     udp: Udp
     mqtt: Mqtt
     http: Http
+    peers: Peers
+    witness: Witness
     seal: Seal
     limits: Limits
     access: Access
@@ -191,6 +224,8 @@ SECTIONS: dict[str, type[Any]] = {
     "udp": Udp,
     "mqtt": Mqtt,
     "http": Http,
+    "peers": Peers,
+    "witness": Witness,
     "seal": Seal,
     "limits": Limits,
     "access": Access,

@@ -18,22 +18,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from gateway import events
 from gateway.app import config as configuration
+from gateway.app import gauges
 from gateway.app.export import LogReader
+from gateway.app.federation import Federation
 from gateway.app.house import Floors, House
 from gateway.app.notify import Watchdog, notify, watchdog_interval_s
 from gateway.app.observe import Observer
+from gateway.app.peer_house import House as PeerHouse
 from gateway.app.requests import Reach
 from gateway.app.spine import Spine
 from gateway.app.startup import Store, names_of, open_store, random_bytes
 from gateway.app.verbs import Verbs
+from gateway.app.verbs_peer import PeerVerbs
 from gateway.core.batcher import Batcher
 from gateway.core.fairqueue import FairQueue
 from gateway.core.intake import Intake, Limits
 from gateway.core.ledger import Ledger
 from gateway.core.registry import Registry
+from gateway.core.roster import SignedRoster
 from gateway.core.sessions import Sessions
+from gateway.entries.types import roster_body
 from gateway.errors import ConfigError, VestibuleError
 from gateway.ids import SessionId, SubjectRef
 from gateway.net.control import ControlServer
@@ -44,6 +52,7 @@ from gateway.net.udp import UdpEdge
 from gateway.rights.door import Door
 from gateway.rights.recording import Recording
 from gateway.store.layout import Layout
+from gateway.store.queries import Head
 
 Config = configuration.Config
 
@@ -103,7 +112,7 @@ def build_house(store: Store, config: Config, observer: Observer) -> House:
         Limits(limits.stranger_packets_s, limits.max_streams_per_link),
     )
     batcher = Batcher(config.seal.interval_ms * 1_000_000, config.seal.max_batch_bytes)
-    ledger = Ledger(store.keys.origin, store.keys.log, store.keys.entry, store.frontier, store.tails)
+    ledger = Ledger(store.keys.origin, store.keys.log_keys, store.keys.entry, store.frontier, store.tails)
     cached: dict[SubjectRef, bytes] = {}
 
     def subject_key(subject: SubjectRef) -> bytes:
@@ -186,13 +195,32 @@ class Daemon:
         config = self._config
         house = build_house(store, config, self._observer)
         spine = Spine(house)
-        house.publish()
         house.utc_ms()
         reader = LogReader(store.db, lambda: house.checkpoint)
+        federation = await self._among_peers(store, house, spine, reader)
         host, port = _address(config.http.listen)
-        http = HttpEdge(host, port, reader.resource, self._not_ready(house), self._observer.render_metrics)
-        self._gauges(house)
-        async with asyncio.TaskGroup() as keepers:
+        http = HttpEdge(
+            host,
+            port,
+            federation.resource if federation else reader.resource,
+            self._not_ready(house),
+            self._observer.render_metrics,
+            federation.add_checkpoint if federation else None,
+            federation.raw_roster if federation else bytes,
+            self._observer.bug,
+        )
+        gauges.of_house(self._observer, house)
+        gauges.of_broker(self._observer, lambda: self._broker)
+        gauges.of_federation(self._observer, federation)
+        async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as keepers:
+            peers: asyncio.Task[None] | None = None
+            if federation is not None:
+                stack.push_async_callback(federation.stop)
+                await federation.guard(Head(store.frontier.size, store.frontier.root()))
+                await federation.start()
+                house.on_head = federation.published
+                peers = keepers.create_task(federation.run(), name="peers")
+            house.publish()
             await http.start()
             if config.udp.enabled:
                 udp_host, udp_port = _address(config.udp.listen)
@@ -217,6 +245,7 @@ class Daemon:
                 ),
                 self._edges,
                 self.stop,
+                PeerVerbs(config, federation),
             )
             control = ControlServer(control_path(self._layout), verbs.handle, self._observer.bug)
             await control.start()
@@ -242,6 +271,8 @@ class Daemon:
                     await spine_task
             finally:
                 watch.cancel()
+                if peers is not None:
+                    peers.cancel()
                 if self._broker is not None and broker is not None:
                     # A spine that was held owes PUBACKs that will not come: the broker keeps those payloads.
                     await self._broker.stop(wait=not house.held)
@@ -251,6 +282,28 @@ class Daemon:
                     self._udp.close()
             house.report()
             self._observer.emit(events.DaemonStopped(int((time.monotonic() - stopping) * 1000)))
+
+    async def _among_peers(
+        self, store: Store, house: House, spine: Spine, reader: LogReader
+    ) -> Federation | None:
+        """Our part in a federation, opened and not yet begun; None where peers are off."""
+        if not self._config.peers.enabled:
+            return None
+
+        async def enter(signed: SignedRoster) -> None:
+            roster, document = signed.roster, msgspec.json.decode(signed.raw)
+
+            def entered(now_ns: int, now_ms: int) -> None:
+                body = roster_body(house.ledger.gateway, now_ms, roster.version, roster.hash(), document)
+                spine.enter([body], [])
+
+            await spine.ask(entered)
+
+        def newest() -> tuple[bytes, int, bytes]:
+            return house.checkpoint, house.ledger.size, house.ledger.root
+
+        ours = PeerHouse(store.keys, store.keys.known_log_vkeys, newest, reader, enter, spine.fail)
+        return await Federation.open(self._layout, self._config, self._observer, ours)
 
     async def _until_stop(self, spine_task: asyncio.Task[None]) -> None:
         stop = asyncio.create_task(self._stop.wait(), name="stop")
@@ -348,27 +401,6 @@ class Daemon:
             return out
 
         return reasons
-
-    def _gauges(self, house: House) -> None:
-        gauge = self._observer.gauge
-        gauge("queue_packets", "Packets that wait for admission.", lambda: house.queue.packets)
-        gauge("queue_bytes", "Bytes that wait for admission.", lambda: house.queue.bytes)
-        gauge("sessions", "Sessions that are open or draining.", lambda: len(house.registry.sessions))
-        gauge("links", "Links that are kept.", lambda: len(house.registry.links))
-        gauge("state_free_bytes", "Free disk under the store.", house.disk.free_bytes)
-
-        def broker(read: Callable[[Broker], float]) -> Callable[[], float]:
-            return lambda: read(self._broker) if self._broker is not None else 0
-
-        gauge("mqtt_connected", "1 while the broker has accepted us.", broker(lambda b: b.connected))
-        gauge("mqtt_unacknowledged", "Payloads without a PUBACK yet.", broker(lambda b: b.unacknowledged))
-        gauge(
-            "mqtt_refused",
-            "Payloads of topic, size or QoS that is not taken.",
-            broker(lambda b: b.refused.total()),
-        )
-        gauge("mqtt_dropped", "Answers dropped: the broker was away or slow.", broker(lambda b: b.dropped))
-        gauge("mqtt_unsent", "Answers that the broker refused to take.", broker(lambda b: b.unsent))
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

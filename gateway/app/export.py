@@ -21,7 +21,7 @@ from gateway.store.mark import Mark, MarkValue
 from gateway.store.snapshot import Snapshot
 from gateway.tlog.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint, sign_checkpoint
 from gateway.tlog.merkle import EMPTY_ROOT
-from gateway.tlog.note import MAX_NOTE_BYTES, VerifierKey, parse_note
+from gateway.tlog.note import MAX_NOTE_BYTES, parse_note
 from gateway.tlog.text import HASH_BYTES
 from gateway.tlog.tiles import (
     ENTRIES_LEVEL,
@@ -185,7 +185,7 @@ def signed_checkpoint(snapshot: Snapshot, mark: MarkValue, keys: KeyRing) -> byt
     root = root_from_tiles(snapshot, mark.size) if mark.size else EMPTY_ROOT
     if root != mark.root:
         raise StoreRefused("forked", "the database has another history than was signed", hint)
-    return sign_checkpoint(Checkpoint(keys.origin, mark.size, mark.root), keys.origin, keys.log)
+    return sign_checkpoint(Checkpoint(keys.origin, mark.size, mark.root), keys.origin, *keys.log_keys)
 
 
 def _refuse_foreign(out_dir: Path, snapshot: Snapshot, keys: KeyRing, size: int) -> None:
@@ -203,8 +203,10 @@ def _refuse_foreign(out_dir: Path, snapshot: Snapshot, keys: KeyRing, size: int)
     with path.open("rb") as file:
         note = file.read(MAX_NOTE_BYTES + 1)
     try:
-        there = open_checkpoint(note, VerifierKey.of(keys.origin, keys.log.public))
+        there = open_checkpoint(note, *keys.known_log_vkeys)
     except (ProofError, SignatureError) as error:
+        if _continues(note, keys.origin, snapshot, size):
+            return
         raise LocalError(
             "directory_used", "the directory holds another log than this one", "Name another directory."
         ) from error
@@ -214,6 +216,17 @@ def _refuse_foreign(out_dir: Path, snapshot: Snapshot, keys: KeyRing, size: int)
             f"the directory holds a log of {there.size} entries that this one does not continue",
             "Keep both as evidence, and run `vestibule fsck`.",
         )
+
+
+def _continues(note: bytes, origin: str, snapshot: Snapshot, size: int) -> bool:
+    """Whether a head under a key that was rotated away from since is one of this log."""
+    try:
+        there = parse_checkpoint(parse_note(note).text)
+    except ProofError:
+        return False
+    return (
+        there.origin == origin and there.size <= size and root_from_tiles(snapshot, there.size) == there.root
+    )
 
 
 def _coords(size: int) -> Iterator[TileCoord]:

@@ -18,7 +18,12 @@ SET_BYTE: Final = "set the byte to the value named, or restore the segment from 
 RESTORE_DATABASE: Final = "restore the database from the newest copy"
 REFILL: Final = "fetch the entry from a mirror, or restore the database from the newest copy"
 REBUILD_TILE: Final = "rebuild the tile from the entries, or restore the database from the newest copy"
-NEW_STORE: Final = "keep it as it is, and begin a new store: this log must not sign again"
+NEW_LOG: Final = (
+    "keep it as it is: this log must not sign again. Go on with `vestibule ledger new-generation`"
+)
+CATCH_UP: Final = (
+    "fetch what is missing from peers with `vestibule ledger catch-up`, or restore the newest copy"
+)
 RESTORE_SUBJECTS: Final = "restore the subject keys from their replica"
 KEEP: Final = "keep it as evidence: it was signed like this, and no repair can change that"
 
@@ -35,11 +40,12 @@ REPAIRS: Final[dict[str, str]] = {
     "entry": REFILL,
     "entry_beyond": RESTORE_DATABASE,
     "entry_missing": REFILL,
-    "forked": NEW_STORE,
+    "forked": NEW_LOG,
     "frame": KEEP,
+    "generation": KEEP,
     "head_missing": RESTORE_DATABASE,
     "header_hash": RESTORE_SEGMENT,
-    "mark_invalid": NEW_STORE,
+    "mark_invalid": CATCH_UP,
     "object": KEEP,
     "origin": "put back the keys of this store",
     "part_counts": KEEP,
@@ -53,8 +59,9 @@ REPAIRS: Final[dict[str, str]] = {
     "payload_hash": RESTORE_SEGMENT,
     "payload_seal": RESTORE_SUBJECTS,
     "record_header": RESTORE_SEGMENT,
-    "rolled_back": RESTORE_DATABASE,
+    "rolled_back": CATCH_UP,
     "root": RESTORE_DATABASE,
+    "rotation": KEEP,
     "row": RESTORE_DATABASE,
     "segment_header": RESTORE_SEGMENT,
     "segment_missing": RESTORE_SEGMENT,
@@ -74,8 +81,8 @@ AFTER: Final[dict[str, str]] = {
     "The mark was made elsewhere": "`vestibule run` refuses this store, so that one log does not become two. To take "
     "it over here: `vestibule ledger adopt`.",
     "There is no mark here": "`vestibule run` refuses this store: without its mark nothing tells whether it is the "
-    "newest copy, and an older one would sign a second history. Finish a new store with `vestibule init`; else "
-    "restore the newest copy of the whole data directory, or begin a new store.",
+    "newest copy, and an older one would sign a second history. Finish a new store with `vestibule init`; bring "
+    "one that holds recordings to its newest head with `vestibule ledger catch-up`.",
     "Checked without keys": "`vestibule run` refuses this store: it signs and seals with these keys.",
     "bytes lie behind the last part": "To cut the tail: start the gateway, or leave it; nothing in it was "
     "acknowledged.",

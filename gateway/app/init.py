@@ -1,4 +1,4 @@
-"""`vestibule init`: make a store. The only code that creates one.
+"""`vestibule init`: make a store. The only code that creates one; `restore` and `generation` do it through this.
 
 Each step leaves what is there and goes on from it, and the mark is written last, so that a power cut at any moment
 leaves either an unfinished store, with which `init` goes on, or a finished one, which it refuses (docs/adr/0003).
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from gateway.app import config
 from gateway.app.report import Progress
 from gateway.errors import ConfigError, LocalError, StoreRefused
+from gateway.store import unfinished
 from gateway.store.db import Database
 from gateway.store.keyfiles import KeyRing, create_keys
 from gateway.store.layout import Layout, disk_error, write_private
@@ -25,7 +27,9 @@ from gateway.tlog.merkle import EMPTY_ROOT
 STEPS: Final = ("directories", "configuration", "keys", "database", "subjects", "mark")
 EMPTY: Final = Head(0, EMPTY_ROOT)
 
-_OURS: Final = frozenset(("vestibule.toml", "state.db", "subjects.db", "mark", "lock", "keys", "vault"))
+_OURS: Final = frozenset(
+    ("vestibule.toml", "state.db", "subjects.db", "peers.db", "mark", "lock", "keys", "vault")
+)
 _ENDINGS: Final = (
     ".new",
     "-wal",
@@ -54,7 +58,8 @@ async def init_store(
         The keys; `keys.log` with `keys.origin` is what others verify with.
 
     Raises:
-        StoreRefused: `store_exists`, the store is finished; `mark_missing`, it holds data and lost its mark.
+        StoreRefused: `store_exists`, the store is finished; `mark_missing`, it holds data and lost its mark;
+            `unfinished`, another verb was interrupted here.
         ConfigError: `config_invalid`, `config_other`, `key_names`: the names are not proper, or not those of the store
             that was begun.
         LocalError: `directory_used`, something else stands in the directory.
@@ -65,24 +70,66 @@ async def init_store(
         raise ConfigError(
             "config_invalid", problems[0].message, "Give a proper --name, --origin and --actor."
         )
-    _refuse_finished(layout)
-    _refuse_foreign(layout)
+    refuse_used(layout)
     layout.make_dirs()
     with StoreLock(layout.lock):
         # Again, now that nobody else can be at it.
-        _refuse_finished(layout)
-        progress(STEPS[0], 1, len(STEPS))
-        _write_config(layout, text, origin, gateway_name)
-        progress(STEPS[1], 2, len(STEPS))
-        keys = create_keys(layout, origin, f"{origin}/witness")
-        progress(STEPS[2], 3, len(STEPS))
-        await _make_database(layout, keys, gateway_name)
-        progress(STEPS[3], 4, len(STEPS))
-        Subjects(layout.subjects, keys.master, create=True).close()
-        progress(STEPS[4], 5, len(STEPS))
+        refuse_used(layout)
+        unfinished.refuse(layout)
+        keys = await make_parts(layout, text, gateway_name, origin, f"{origin}/witness", progress=progress)
         Mark.create(layout.mark, EMPTY.size, EMPTY.root, 0).close()
         progress(STEPS[5], 6, len(STEPS))
     return keys
+
+
+async def make_parts(
+    layout: Layout,
+    text: str,
+    gateway_name: str,
+    origin: str,
+    witness_name: str,
+    *,
+    files: Mapping[str, str] | None = None,
+    filled: bool = False,
+    progress: Progress = lambda what, done, total: None,
+) -> KeyRing:
+    """Make everything of a store but its mark; what is there stays. The caller holds the lock.
+
+    Args:
+        layout: where; its directories are there.
+        text: of the configuration, valid; gateway_name: as it says.
+        origin, witness_name: names of the log and the witness.
+        files: texts of key files to take, as of an escrow.
+        filled: whether the database may hold a log already: one that is being fetched back.
+        progress: told after each of `STEPS` but the last.
+
+    Raises:
+        StoreRefused: `mark_missing`; `origin`, the database is of another log.
+        ConfigError: `config_other`, `key_names`, `key_other`.
+        StoreError: `disk_full`, `disk_io`.
+    """
+    progress(STEPS[0], 1, len(STEPS))
+    _write_config(layout, text, origin, gateway_name)
+    progress(STEPS[1], 2, len(STEPS))
+    keys = create_keys(layout, origin, witness_name, files=files)
+    progress(STEPS[2], 3, len(STEPS))
+    await _make_database(layout, keys, gateway_name, filled)
+    progress(STEPS[3], 4, len(STEPS))
+    Subjects(layout.subjects, keys.master, create=True).close()
+    progress(STEPS[4], 5, len(STEPS))
+    return keys
+
+
+def refuse_used(layout: Layout) -> None:
+    """Refuse a directory that holds a finished store, or something else than an unfinished one.
+
+    Raises:
+        StoreRefused: `store_exists`.
+        LocalError: `directory_used`.
+        StoreError: `disk_io`.
+    """
+    _refuse_finished(layout)
+    _refuse_foreign(layout)
 
 
 def _refuse_finished(layout: Layout) -> None:
@@ -124,14 +171,22 @@ def _write_config(layout: Layout, text: str, origin: str, gateway_name: str) -> 
         )
 
 
-async def _make_database(layout: Layout, keys: KeyRing, gateway_name: str) -> None:
+async def _make_database(layout: Layout, keys: KeyRing, gateway_name: str, filled: bool) -> None:
     db = await Database.open(layout.database, keys.store_key, create=True)
     try:
-        if await db.head() != EMPTY or await db.vault_tail() != EMPTY_TAIL or any(layout.vault.iterdir()):
+        used = await db.head() != EMPTY or await db.vault_tail() != EMPTY_TAIL or any(layout.vault.iterdir())
+        if used and not filled:
             raise StoreRefused(
                 "mark_missing",
                 "this store holds recordings and has no mark: it is a restored backup, or damaged",
-                "It must not sign again. Read it with `vestibule verify`, and begin a new store elsewhere.",
+                "It must not sign as it is. `vestibule ledger catch-up` makes it whole again from peers; "
+                "`vestibule verify` reads it.",
+            )
+        if await db.meta("origin") not in (None, keys.origin):
+            raise StoreRefused(
+                "origin",
+                f"the database is of another log than {keys.origin}",
+                "Name the data directory that belongs to these keys.",
             )
         for key, value in (
             ("origin", keys.origin),

@@ -120,6 +120,26 @@ METRICS: dict[type[Event], tuple[Count, ...]] = {
     events.BrokerLost: (
         Count("broker_losses_total", "Times that it was lost, by reason.", labels=("reason",)),
     ),
+    events.PeersReached: (
+        Count("peers_alive", "Peers that answered lately.", "alive", kind="gauge"),
+        Count("peers_members", "Peers of the roster.", "members", kind="gauge"),
+    ),
+    events.PeersRefused: (
+        Count("peers_refused_total", "What peers sent and was refused.", "count", _BY_REASON),
+    ),
+    events.HeadsAccepted: (Count("heads_accepted_total", "Newer heads of other logs.", "count"),),
+    events.EntriesMirrored: (Count("entries_mirrored_total", "Entries of other logs copied.", "count"),),
+    events.CheckpointsCosigned: (Count("checkpoints_cosigned_total", "Heads cosigned on request.", "count"),),
+    events.HeadConfirmed: (
+        Count("heads_confirmed_total", "Heads of this log that a quorum cosigned."),
+        Count("ledger_confirmed_entries", "Entries that are confirmed.", "size", kind="gauge"),
+        Count("head_confirm_seconds", "From a head to its quorum.", "wait_ms", kind="histogram", scale=0.001),
+    ),
+    events.RosterChanged: (Count("roster_version", "Version of the roster.", "version", kind="gauge"),),
+    events.ForkDetected: (Count("forks_detected_total", "Logs found to contradict themselves."),),
+    events.OwnLogDetected: (
+        Count("own_log_detected_total", "Times that this log was found elsewhere, newer or otherwise."),
+    ),
     events.StoreRecovered: (
         Count("store_recoveries_total", "Openings of the store."),
         Count("store_cut_bytes_total", "Bytes of unnamed segment tails cut off.", "cut_bytes"),

@@ -7,6 +7,7 @@ the answer was no.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from gateway import events
@@ -28,7 +29,13 @@ OP = "prove"
 
 
 async def prove(
-    args: dict[str, Any], caller: Caller, spine: Spine, house: House, store: Store, door: Door
+    args: dict[str, Any],
+    caller: Caller,
+    spine: Spine,
+    house: House,
+    store: Store,
+    door: Door,
+    confirmed: Callable[[int, bytes], bytes] = lambda size, newest: newest,
 ) -> dict[str, Any]:
     """Answer a `prove` request.
 
@@ -36,6 +43,8 @@ async def prove(
         args: `session`, `stream`, `sample` and, where they are not the only ones, `device` and `run` (hexadecimal);
             or `batch`, `part`, `frame`.
         caller: who asks.
+        confirmed: (entries that it must hold, the newest checkpoint) -> the checkpoint for the proof: one with
+            cosignatures where there is one.
 
     Returns:
         The proof document.
@@ -71,11 +80,16 @@ async def prove(
             f"{caller.names[0]} may not see frames of this store",
             f'Add it to [access] actors in the configuration: "{caller.names[0]}" = ["prove"].',
         )
-    return await asyncio.to_thread(_build, args, session, row, store, house.checkpoint)
+    newest = house.checkpoint
+    return await asyncio.to_thread(_build, args, session, row, store, lambda size: confirmed(size, newest))
 
 
 def _build(
-    args: dict[str, Any], session: Session, row: PartRow | None, store: Store, checkpoint: bytes
+    args: dict[str, Any],
+    session: Session,
+    row: PartRow | None,
+    store: Store,
+    checkpoint: Callable[[int], bytes],
 ) -> dict[str, Any]:
     key = store.subjects.key(session.subject)
     with Snapshot(store.layout.database) as snapshot:
@@ -93,7 +107,9 @@ def _build(
             )
         else:
             frame = int(args["frame"])
-        return prove_frame(snapshot, store.vault, key, row, frame, checkpoint)
+        batch = snapshot.batch(row.batch)
+        note = checkpoint(batch.entry + 1 if batch else 0)
+        return prove_frame(snapshot, store.vault, key, row, frame, note)
 
 
 async def _wanted(args: dict[str, Any], store: Store) -> tuple[Session, PartRow | None]:

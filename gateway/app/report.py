@@ -28,6 +28,7 @@ class Report:
         entries, batches, parts, frames, samples, payload_bytes: how much was looked at.
         opened: parts that were unsealed and checked down to every frame.
         unopened: parts without a key here: checked down to the hash of their sealed payload.
+        lost: batches whose recordings went with a disk: their entries came back from mirrors.
         texts: texts behind commitments that were opened and hold.
         unknown: entries of a type that this release does not know.
         notes: what is worth knowing and is no damage, as sentences.
@@ -44,6 +45,7 @@ class Report:
     payload_bytes: int = 0
     opened: int = 0
     unopened: int = 0
+    lost: int = 0
     texts: int = 0
     unknown: int = 0
     notes: list[str] = field(default_factory=list)

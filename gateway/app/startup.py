@@ -15,7 +15,8 @@ from typing import Protocol
 
 from gateway.core.handshake import Names
 from gateway.core.records import BatchRow, PartRow, Writes
-from gateway.errors import Damage, StoreRefused
+from gateway.errors import ConfigError, Damage, StoreRefused
+from gateway.store import unfinished
 from gateway.store.db import Database
 from gateway.store.disk import RealDisk
 from gateway.store.keyfiles import KeyRing, load_keys
@@ -69,16 +70,18 @@ class Store:
         self.lock.release()
 
 
-async def open_store(layout: Layout, link_keep_s: int = 604_800) -> Store:
+async def open_store(layout: Layout, link_keep_s: int = 604_800, *, rotating: bool = False) -> Store:
     """Open a store for writing, or refuse it.
 
     Args:
         layout: of the store.
         link_keep_s: links that were idle for longer are ended.
+        rotating: for who finishes a rotation of the entry key; nobody else knows which of two signs.
 
     Raises:
         StoreError: `locked` when another process has it.
         StoreRefused: unfinished, moved, rolled back, or of another format.
+        ConfigError: `rotation_unfinished`, `key rotate entry` was interrupted; as `load_keys`.
         Damage: the tail does not verify.
     """
     if not layout.database.exists():
@@ -89,14 +92,32 @@ async def open_store(layout: Layout, link_keep_s: int = 604_800) -> Store:
         )
     lock = StoreLock(layout.lock)
     try:
-        return await _open_locked(layout, lock, int(time.time() - link_keep_s) * 1000)
+        return await _open_locked(layout, lock, int(time.time() - link_keep_s) * 1000, rotating)
     except BaseException:
         lock.release()
         raise
 
 
-async def _open_locked(layout: Layout, lock: StoreLock, kept_since_ms: int) -> Store:
+def keys_to_sign(layout: Layout, *, rotating: bool = False) -> KeyRing:
+    """The keys of a store on which nothing is under way: before anything is signed.
+
+    Raises:
+        StoreRefused: `unfinished`.
+        ConfigError: `rotation_unfinished`; as `load_keys`.
+    """
+    unfinished.refuse(layout)
     keys = load_keys(layout)
+    if keys.next_entry is not None and not rotating:
+        raise ConfigError(
+            "rotation_unfinished",
+            "a rotation of the entry key was interrupted, and only the log says which of the two keys signs",
+            "Run `vestibule key rotate entry` again: it finishes that.",
+        )
+    return keys
+
+
+async def _open_locked(layout: Layout, lock: StoreLock, kept_since_ms: int, rotating: bool) -> Store:
+    keys = keys_to_sign(layout, rotating=rotating)
     mark = Mark.open(layout.mark)
     db: Database | None = None
     try:
@@ -158,7 +179,7 @@ class Tail(TileReader, Protocol):
         """Leaf data."""
 
     def last_batch(self) -> BatchRow | None:
-        """The newest batch."""
+        """The newest batch whose parts are here."""
 
     def parts_of(self, batch: int) -> list[PartRow]:
         """Its parts in order."""
@@ -192,7 +213,8 @@ def judge(
         raise StoreRefused(
             "rolled_back",
             f"the database has {head.size} entries, but {mark.size} were signed: it is an old copy",
-            "Restore the newest copy; a store that lost entries can only begin a new log.",
+            "Get the lost entries back from peers with `vestibule ledger catch-up`. If nobody has them, begin a new "
+            "log with `vestibule ledger new-generation`.",
         )
     frontier = frontier_from_tiles(tail, head.size)
     if frontier.root() != head.root:
@@ -203,7 +225,8 @@ def judge(
         raise StoreRefused(
             "forked",
             f"at {mark.size} entries another root was signed than the one in the database",
-            "Keep both as evidence; the store must not sign again.",
+            "Keep both as evidence: this log must not sign again. Begin a new one with `vestibule ledger "
+            "new-generation`.",
         )
     tails = {tile.level: tail.hash_tile(tile.level, tile.n, tile.width) for tile in tails_at(head.size)}
     first = (head.size - 1) // TILE_WIDTH * TILE_WIDTH if head.size else 0

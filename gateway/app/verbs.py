@@ -18,6 +18,7 @@ from gateway.app.spine import Spine
 from gateway.app.startup import Store
 from gateway.app.verbs_command import CommandVerbs
 from gateway.app.verbs_device import DeviceVerbs
+from gateway.app.verbs_peer import PeerVerbs
 from gateway.app.verbs_session import SessionVerbs
 from gateway.errors import LocalError, StoreError
 from gateway.net.control import Caller
@@ -34,6 +35,7 @@ class Verbs:
         reach: addresses.
         edges: figures that only the edges know, for `status`.
         stop: begins an orderly stop.
+        peers: the verbs about peers.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Verbs:
         reach: Reach,
         edges: Callable[[], Args],
         stop: Callable[[], None],
+        peers: PeerVerbs,
     ) -> None:
         self._spine = spine
         self._house = house
@@ -53,6 +56,7 @@ class Verbs:
         self._reach = reach
         self._edges = edges
         self._stop = stop
+        self._peers = peers
         devices, sessions = DeviceVerbs(spine, house, reach), SessionVerbs(spine, house, store)
         self._sessions = sessions
         self._verbs: dict[str, Callable[[Args, Caller], Awaitable[Args]]] = {
@@ -70,6 +74,7 @@ class Verbs:
             "session.list": sessions.list,
             "prove": self._prove,
             "stop": self._stop_daemon,
+            **peers.verbs(),
         }
 
     async def handle(self, verb: str, args: Args, caller: Caller) -> Args:
@@ -117,13 +122,18 @@ class Verbs:
             "sessions": await self._sessions.rows(),
             "udp": f"{self._reach.udp_host}:{self._reach.udp_port}",
             "http": self._reach.http,
+            "peers": self._peers.summary(),
             **self._edges(),
         }
 
     # ---- release ----------------------------------------------------------------------------------------------
 
     async def _prove(self, args: Args, caller: Caller) -> Args:
-        return {"proof": await prove(args, caller, self._spine, self._house, self._store, self._door)}
+        return {
+            "proof": await prove(
+                args, caller, self._spine, self._house, self._store, self._door, self._peers.checkpoint
+            )
+        }
 
     async def _stop_daemon(self, args: Args, caller: Caller) -> Args:
         self._stop()

@@ -16,7 +16,7 @@ from gateway.app.verify_log import LogCheck
 from gateway.app.verify_vault import VaultCheck
 from gateway.core.records import Session, StreamRecord
 from gateway.errors import Damage, LocalError, SignatureError, StoreRefused, VestibuleError
-from gateway.store import queries
+from gateway.store import queries, unfinished
 from gateway.store.layout import Layout
 from gateway.store.mark import Mark, MarkValue
 from gateway.store.queries import Query
@@ -81,7 +81,15 @@ def check_store(layout: Layout, found: Findings, *, keys: bool) -> None:
                 "neither a key nor the database tells the origin of the log",
                 "Check it where its keys are.",
             )
-        VaultCheck(layout, bytes.fromhex(origin_hash(origin)), snapshot, found, known, log.refused).run()
+        lost = log.lost + _interrupted(layout, snapshot, found)
+        VaultCheck(
+            layout, bytes.fromhex(origin_hash(origin)), snapshot, found, known, log.refused, lost
+        ).run()
+        if found.report.lost:
+            found.note(
+                f"The recordings of {found.report.lost} batches were lost with a disk: their entries came back from "
+                "mirrors, and say so."
+            )
         if found.report.unopened:
             found.note(
                 f"The keys that open {found.report.unopened} of {found.report.parts} parts are not here."
@@ -90,6 +98,15 @@ def check_store(layout: Layout, found: Findings, *, keys: bool) -> None:
             found.note(
                 f"{found.report.unknown} entries are of types that this release does not know; they are kept."
             )
+
+
+def _interrupted(layout: Layout, snapshot: Snapshot, found: Findings) -> list[range]:
+    """Entries that a verb is fetching back, which was interrupted: no entry tells of them yet."""
+    begun = unfinished.read(layout)
+    if begun is None:
+        return []
+    found.note(f"`{begun.verb}` was interrupted on this store. {unfinished.AGAIN[begun.verb]}")
+    return [range(begun.first, snapshot.head().size)]
 
 
 class _Rows(Snapshot):

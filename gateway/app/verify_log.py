@@ -11,9 +11,11 @@ from typing import Final
 from gateway.app.known import Known
 from gateway.app.release import open_text
 from gateway.app.report import Findings
+from gateway.app.rotations import Rotation, first_gateway, rotation_of, rotations_of
 from gateway.app.verify_tiles import TileCheck
 from gateway.core.records import BatchRow, Session
 from gateway.entries.envelope import Body, b64u, decode_entry, object_hash, unb64u, verify_entry
+from gateway.entries.rotation import verify_rotation
 from gateway.entries.types import OBJECT_BYTES, UNKNOWN, check_body
 from gateway.errors import Damage, SignatureError, WireError
 from gateway.keys.did import did_key, parse_did_key
@@ -21,7 +23,6 @@ from gateway.store.mark import MarkValue
 from gateway.store.snapshot import Snapshot
 from gateway.tlog import merkle
 from gateway.tlog.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
-from gateway.tlog.note import VerifierKey
 from gateway.tlog.tiles import TILE_WIDTH
 from gateway.wire.kinds import KINDS
 
@@ -44,8 +45,9 @@ class LogCheck:
         self._known = known
         self._mark = mark
         self._size = snapshot.head().size
-        self._gateway = did_key(known.ring.entry.public) if known.ring else ""
+        self._gateway = self._first_gateway()
         self._public = b""
+        self._rotated: dict[str, Rotation] = {}
         self._tree = TileCheck(snapshot, found, self._size)
         self._objects: dict[str, tuple[int, bytes]] = {}
         self._opened: dict[str, str] = {}
@@ -53,6 +55,8 @@ class LogCheck:
         self._last = 0
         self.refused: dict[int, int] = {}
         """Batch -> frames refused, as its entry says."""
+        self.lost: list[range] = []
+        """Entries that came back from mirrors: what their batches held may be lost."""
 
     def run(self) -> None:
         """Check everything.
@@ -83,6 +87,19 @@ class LogCheck:
         self._check_sessions()
         found.progress("entries", size, size)
 
+    def _first_gateway(self) -> str:
+        """The DID under which the log must begin; empty where no key here says it."""
+        ring = self._known.ring
+        if ring is None:
+            return ""
+        rotated = rotations_of(self._snapshot)
+        now = did_key(ring.entry.public)
+        if ring.next_entry is not None:
+            following = did_key(ring.next_entry.public)
+            # A rotation was interrupted: where the log tells of it already, the new key is the one that counts.
+            now = following if any(one.new == following for one in rotated) else now
+        return first_gateway(rotated, now)
+
     # ---- entries ----------------------------------------------------------------------------------------------
 
     def _missing(self, index: int) -> None:
@@ -96,15 +113,26 @@ class LogCheck:
             self._check_gateway(entry.body, index)
             verify_entry(entry, self._public)
             kind = check_body(entry.body)
+            if kind == "key.rotate":
+                verify_rotation(entry.body)
         except (WireError, SignatureError) as error:
             self._found.fault("entry", f"entry {index}: {error.message}", entry=index)
             self._leaf(index, None)
             return
         body = entry.body
-        if kind == "log.adopt" and (body["size"], body["root"]) != (index, b64u(self._tree.root())):
-            self._found.fault("adopt", f"entry {index} adopts a log that was not this one", entry=index)
+        if kind in ("log.adopt", "log.restore") and (body["size"], body["root"]) != (
+            index,
+            b64u(self._tree.root()),
+        ):
+            self._found.fault("adopt", f"entry {index} goes on with a log that was not this one", entry=index)
         if kind == "batch":
             self._batch(index, body)
+        elif kind == "key.rotate":
+            self._rotation(rotation_of(index, body))
+        elif kind == "log.restore":
+            self.lost.append(range(int(str(body["first"])), int(str(body["size"]))))
+        elif kind == "log.generation":
+            self._generation(index, body)
         elif kind == UNKNOWN:
             self._found.report.unknown += 1
         if "object" in body:
@@ -121,6 +149,31 @@ class LogCheck:
         if gateway != self._gateway:
             raise WireError("entry_body", "it is of another gateway than this log's")
         self._public = self._public or parse_did_key(gateway)
+
+    def _rotation(self, rotation: Rotation) -> None:
+        before = self._rotated.get(rotation.role)
+        known = self._gateway if rotation.role == "entry" else before.new if before else rotation.old
+        if rotation.old != known:
+            self._found.fault(
+                "rotation",
+                f"entry {rotation.index} rotates a {rotation.role} key that was not in use",
+                entry=rotation.index,
+            )
+        self._rotated[rotation.role] = rotation
+        if rotation.role == "entry":
+            # What follows is signed by the new key alone.
+            self._gateway, self._public = rotation.new, parse_did_key(rotation.new)
+
+    def _generation(self, index: int, body: Body) -> None:
+        origin = self._snapshot.meta("origin")
+        if index or body["old_origin"] == origin:
+            self._found.fault(
+                "generation", f"entry {index} begins another generation in the midst of this log", entry=index
+            )
+        else:
+            self._found.note(
+                f"This log goes on from {body['old_origin']}, which ended at {body['size']} entries."
+            )
 
     def _batch(self, index: int, body: Body) -> None:
         number = int(str(body["batch"]))
@@ -196,11 +249,14 @@ class LogCheck:
         if self._known.ring is None:
             found.note("The log's key is not here, so no checkpoint was signed and verified.")
             return
-        origin, key = self._known.ring.origin, self._known.ring.log
-        note = sign_checkpoint(Checkpoint(origin, head.size, head.root), origin, key)
-        checkpoint = open_checkpoint(note, VerifierKey.of(origin, key.public))
+        ring = self._known.ring
+        note = sign_checkpoint(Checkpoint(ring.origin, head.size, head.root), ring.origin, *ring.log_keys)
+        checkpoint = open_checkpoint(note, *ring.log_vkeys)
         if self._snapshot.meta("origin") not in (None, checkpoint.origin):
             found.fault("origin", "the database is of another log than the keys")
+        rotated = self._rotated.get("log")
+        if rotated is not None and rotated.new != ring.log_vkeys[-1].encode():
+            found.note("The log key that is here is older than the one that the log was rotated to.")
 
     def _check_mark(self, mark: MarkValue) -> None:
         if mark.root != self._tree.root():

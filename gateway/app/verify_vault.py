@@ -33,6 +33,7 @@ class VaultCheck:
         found: where to report to.
         known: keys that are here.
         refused: batch -> frames refused, as its entry says.
+        lost: entries that came back from mirrors; parts of their batches may be gone.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class VaultCheck:
         found: Findings,
         known: Known,
         refused: dict[int, int],
+        lost: list[range],
     ) -> None:
         self._layout = layout
         self._vault = Vault(layout.vault, origin_hash, EMPTY_TAIL)
@@ -50,6 +52,7 @@ class VaultCheck:
         self._found = found
         self._known = known
         self._refused = refused
+        self._lost = lost
         self._expected = EMPTY_TAIL
         self._sessions = {session.session: session for session in snapshot.session_rows(all=True)}
         self._sums = Sums(snapshot, found)
@@ -75,8 +78,11 @@ class VaultCheck:
                 self._found.progress("parts", number, total)
         if self._in_batch:
             self._end_batch(batches)
-        for batch in batches:
-            self._found.fault("parts_missing", f"batch {batch} has no parts in the database", batch=batch)
+        for batch, absent in batches.items():
+            if any(absent.entry in span for span in self._lost):
+                self._found.report.lost += 1
+            else:
+                self._found.fault("parts_missing", f"batch {batch} has no parts in the database", batch=batch)
         self._check_tail()
         self._sums.check()
         self._found.progress("parts", number, number)

@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gateway.errors import LocalError
+from gateway.errors import Damage, LocalError, ProofError
 from gateway.tlog.checkpoint import Checkpoint, origin_hash
 from gateway.tlog.fork import Fork
 from gateway.tlog.merkle import EMPTY_ROOT, Frontier
 from gateway.tlog.note import VerifierKey
-from gateway.tlog.tiles import TileReader, TileWrite
+from gateway.tlog.tiles import TileReader, TileWrite, root_from_tiles
+
+EARLIER_HEADS = 8  # of each log: what a peer asks from is mostly one of these
 
 
 @dataclass(slots=True)
@@ -34,6 +36,7 @@ class Followed:
         tails: level -> content of the last, partial row of tiles, at the size of `tree`.
         whole: the newest signed note whose whole tree is here: what is served and passed on. Empty before the first.
         frozen: whether evidence against it is known: nothing of it is accepted any more.
+        fork: that evidence, log signatures only, as it is told on.
         ours: whether it is our own log.
         data: whether entries and tiles are kept; a log that is only witnessed has heads alone.
     """
@@ -50,17 +53,43 @@ class Followed:
     frozen: bool = False
     ours: bool = False
     data: bool = True
+    fork: Fork | None = None
+    hash: bytes = field(init=False)
+    """SHA-256 of the origin, by which requests name it."""
+    _earlier: dict[int, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    @property
-    def hash(self) -> bytes:
-        """SHA-256 of the origin, by which requests name it."""
-        return bytes.fromhex(origin_hash(self.origin))
+    def __post_init__(self) -> None:
+        self.hash = bytes.fromhex(origin_hash(self.origin))
 
     def advance(self, checkpoint: Checkpoint, note: bytes) -> KeepHead:
         """Move the head; the caller has verified signature and consistency, and performs what is returned first."""
         kept = KeepHead(self.origin, self.size, checkpoint.size, checkpoint.root, note)
+        self._earlier[self.size] = self.root
+        if len(self._earlier) > EARLIER_HEADS:
+            del self._earlier[next(iter(self._earlier))]
         self.size, self.root, self.note = checkpoint.size, checkpoint.root, note
         return kept
+
+    def root_at(self, size: int, shelf: TileReader) -> bytes | None:
+        """Root at an earlier size, without a look at the shelf where it was a head a moment ago.
+
+        Args:
+            size: from 0.
+            shelf: its tiles.
+
+        Returns:
+            None where the tree is not here up to that size, and it was no head lately.
+
+        Raises:
+            ProofError: `tile_length`, a tile is not as it was written.
+        """
+        if size == self.size:
+            return self.root
+        if (known := self._earlier.get(size)) is not None:
+            return known
+        if size < self.tree.size:
+            return root_from_tiles(shelf, size)
+        return self.tree.root() if size == self.tree.size else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +158,10 @@ class Shelf(TileReader, Protocol):
         """Leaf data of up to `count` entries from `first` on."""
         ...
 
+
+UNREADABLE = (ProofError, Damage)
+"""What is raised where entries or tiles are not as they were written. Nothing is judged by them then; the checks of the
+store report it."""
 
 Shelves = Callable[[str], Shelf]
 """Origin -> its entries and tiles. Answers what was kept until now, at once, without waiting."""

@@ -40,7 +40,7 @@ class Ledger:
 
     Args:
         origin: the log's name, which never changes.
-        log_key: signs checkpoints.
+        log_keys: sign checkpoints; two while the log's key is being rotated.
         entry_key: signs entries; its did:key is the gateway's name in them.
         frontier: right edge of the tree as it stands on disk.
         tails: content of each level's partial last row.
@@ -49,14 +49,14 @@ class Ledger:
     def __init__(
         self,
         origin: str,
-        log_key: SigningKey,
+        log_keys: Sequence[SigningKey],
         entry_key: SigningKey,
         frontier: merkle.Frontier,
         tails: Mapping[int, bytes],
     ) -> None:
         self.origin = origin
         self.gateway = did_key(entry_key.public)
-        self._log_key = log_key
+        self._log_keys = tuple(log_keys)
         self._entry_key = entry_key
         self._frontier = frontier
         self._tails = dict(tails)
@@ -74,11 +74,18 @@ class Ledger:
     def plan(self, bodies: Sequence[Body]) -> Plan:
         """What appending these bodies, in this order, would change."""
         data = [encode_entry(body, self._entry_key) for body in bodies]
+        return self._plan([str(body["type"]) for body in bodies], data)
+
+    def plan_again(self, data: Sequence[bytes]) -> Plan:
+        """What appending entries that this log had before would change; the caller has verified them."""
+        return self._plan([], data)
+
+    def _plan(self, types: list[str], data: Sequence[bytes]) -> Plan:
         leaves = [merkle.leaf_hash(item) for item in data]
         after = self._frontier.copy()
         after.extend(leaves)
         return Plan(
-            types=[str(body["type"]) for body in bodies],
+            types=types,
             entries=list(enumerate(data, self.size)),
             tiles=tile_updates(self.size, leaves, self._tails),
             head=HeadMove(self.size, self.root, after.size, after.root()),
@@ -91,4 +98,4 @@ class Ledger:
 
     def checkpoint(self) -> bytes:
         """The signed checkpoint of the durable head; Ed25519 is deterministic, so asking again changes nothing."""
-        return sign_checkpoint(Checkpoint(self.origin, self.size, self.root), self.origin, self._log_key)
+        return sign_checkpoint(Checkpoint(self.origin, self.size, self.root), self.origin, *self._log_keys)

@@ -242,7 +242,8 @@ class Writes:
     """Everything that one transaction makes durable; empty lists write nothing.
 
     `tiles` are whole rows `(level, n, data)`; `entries` are `(index, leaf data)`; `dropped_links` are numbers of links
-    that never belonged to a session: their rows go. `links` are durable with the next commit, sealing or not.
+    that never belonged to a session: their rows go. `links` are durable with the next commit, sealing or not. `lost`
+    are batches whose entries were fetched back from mirrors, and whose parts are gone.
     """
 
     devices: list[Device] = field(default_factory=list)
@@ -254,6 +255,7 @@ class Writes:
     texts: list[Text] = field(default_factory=list)
     parts: list[PartRow] = field(default_factory=list)
     batch: BatchRow | None = None
+    lost: list[BatchRow] = field(default_factory=list)
     entries: list[tuple[int, bytes]] = field(default_factory=list)
     tiles: list[tuple[int, int, bytes]] = field(default_factory=list)
     head: HeadMove | None = None

@@ -1,61 +1,56 @@
-"""The closed set of entry types, builders for those written today, and the check of a body that was read.
+"""Builders of the entries that are written today: a closed set.
 
-Guards the rule that nothing personal reaches the ledger: a builder takes numbers, hashes, random ids and single words
-of a fixed alphabet, never free text; whatever concerns a person comes in as a salted commitment. A type from outside
-the set is kept, folded as nothing, and flagged. Source: docs/store-format.md, "Entries", which has those that are
-written today.
+Guards the rule that nothing personal reaches the ledger: a builder takes numbers, hashes, random ids, keys and single
+words of a fixed alphabet, never free text; whatever concerns a person comes in as a salted commitment. A type from
+outside the set is kept, folded as nothing, and flagged. Source: docs/store-format.md, "Entries".
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from hashlib import sha256
 from typing import Literal
 
-from gateway.entries.envelope import MAX_INTEGER, Body, Json, b64u, canonical, unb64u
-from gateway.errors import LocalError, WireError
-from gateway.keys.did import parse_did_key
-
-TYPES = frozenset(
-    {
-        "id.key",
-        "cred.issue",
-        "cred.revoke",
-        "policy.set",
-        "consent.grant",
-        "consent.revoke",
-        "batch",
-        "session",
-        "metric",
-        "access",
-        "erase",
-        "rectify",
-        "ai.model",
-        "ai.infer",
-        "gov.propose",
-        "gov.vote",
-        "insight",
-        "attest",
-        "log.adopt",
-    }
+from gateway.entries.envelope import Body, b64u, canonical
+from gateway.entries.rotation import Role
+from gateway.entries.rules import (
+    DEVICE_EVENTS,
+    HASH_BYTES,
+    OBJECT_BYTES,
+    SESSION_EVENTS,
+    TYPES,
+    UNKNOWN,
+    check_body,
 )
-UNKNOWN = "unknown"
-"""What `check_body` calls a type that is not in `TYPES`."""
+from gateway.errors import LocalError, WireError
 
-HASH_BYTES = 32
-OBJECT_BYTES = 16  # random ids, 128 bits
+# who writes entries looks here for all of it
+__all__ = [
+    "TYPES",
+    "UNKNOWN",
+    "HASH_BYTES",
+    "OBJECT_BYTES",
+    "SALT_BYTES",
+    "SESSION_EVENTS",
+    "DEVICE_EVENTS",
+    "SessionEvent",
+    "DeviceEvent",
+    "check_body",
+    "batch_body",
+    "session_body",
+    "access_body",
+    "adopt_body",
+    "generation_body",
+    "restore_body",
+    "rotate_body",
+    "roster_body",
+    "device_body",
+    "commitment",
+]
+
 SALT_BYTES = 32  # of a commitment: docs/store-format.md, "Entries"
-
-SESSION_EVENTS = ("open", "drain", "close")
-DEVICE_EVENTS = ("add", "rotate", "revoke")
-
-_WORD = re.compile(r"[a-z][a-z0-9_.]{0,31}", re.ASCII)
-_TYPE = re.compile(r"[a-z0-9_.]{1,64}", re.ASCII)
 
 SessionEvent = Literal["open", "drain", "close"]
 DeviceEvent = Literal["add", "rotate", "revoke"]
-_Check = Callable[[Json], bool]
 
 
 def batch_body(
@@ -191,6 +186,121 @@ def adopt_body(gateway: str, at_ms: int, size: int, root: bytes, reason: str) ->
     )
 
 
+def generation_body(
+    gateway: str, at_ms: int, old_origin: str, size: int, root: bytes, note: str, reason: str
+) -> Body:
+    """The first entry of a log that takes another's place, since that one cannot go on.
+
+    Args:
+        gateway: DID.
+        at_ms: UTC.
+        old_origin: name of the log that ended.
+        size: of its newest known head.
+        root: of that head, 32 bytes.
+        note: the signed checkpoint of that head, with cosignatures where there are any; empty where none is known.
+        reason: a word such as `forked`, `lost` or `compromised`.
+
+    Raises:
+        LocalError: `entry_body`.
+    """
+    return _built(
+        {
+            "type": "log.generation",
+            "gateway": gateway,
+            "at_ms": at_ms,
+            "old_origin": old_origin,
+            "size": size,
+            "root": b64u(root),
+            "note": note,
+            "reason": reason,
+        }
+    )
+
+
+def restore_body(gateway: str, at_ms: int, first: int, size: int, root: bytes, reason: str) -> Body:
+    """Entries of this log were fetched back from mirrors; what their batches held may be lost.
+
+    Args:
+        gateway: DID.
+        at_ms: UTC.
+        first: index of the first entry that came from a mirror.
+        size: of the log afterwards, this entry not counted.
+        root: at that size, 32 bytes.
+        reason: a word such as `wiped` or `backup`.
+
+    Raises:
+        LocalError: `entry_body`.
+    """
+    return _built(
+        {
+            "type": "log.restore",
+            "gateway": gateway,
+            "at_ms": at_ms,
+            "first": first,
+            "size": size,
+            "root": b64u(root),
+            "reason": reason,
+        }
+    )
+
+
+def rotate_body(
+    gateway: str, at_ms: int, role: Role, old: str, new: str, by_old: bytes = b"", by_new: bytes = b""
+) -> Body:
+    """A key of the gateway takes the place of another; `rotation.rotation_bytes` is what both sign.
+
+    Args:
+        gateway: DID, as in what was signed.
+        at_ms: UTC.
+        role: `log`, `witness`, `entry` or `tls`.
+        old: the key until now: a C2SP verifier key, for `entry` a did:key, for `tls` the unpadded base64url of the
+            SHA-256 of the certificate.
+        new: the key from now on, in the same form.
+        by_old: signature of the old key, 64 bytes; empty for `tls`, whose keys sign nothing but handshakes.
+        by_new: of the new key.
+
+    Raises:
+        LocalError: `entry_body`.
+    """
+    return _built(
+        {
+            "type": "key.rotate",
+            "gateway": gateway,
+            "at_ms": at_ms,
+            "role": role,
+            "old": old,
+            "new": new,
+            "by_old": b64u(by_old),
+            "by_new": b64u(by_new),
+        }
+    )
+
+
+def roster_body(gateway: str, at_ms: int, version: int, digest: bytes, document: Body) -> Body:
+    """This gateway follows a version of the roster from here on.
+
+    Args:
+        gateway: DID.
+        at_ms: UTC.
+        version: of the roster, from 1.
+        digest: SHA-256 of the JCS of what its keys signed, 32 bytes.
+        document: the whole signed roster as JSON; it names gateways and whoever runs them, never a person treated.
+
+    Raises:
+        LocalError: `entry_body`.
+    """
+    return _built(
+        {
+            "type": "roster",
+            "gateway": gateway,
+            "at_ms": at_ms,
+            "version": version,
+            "hash": b64u(digest),
+            "roster": document,
+        }
+    )
+
+
 def device_body(
     gateway: str,
     at_ms: int,
@@ -246,107 +356,9 @@ def commitment(salt32: bytes, text_body: Body) -> bytes:
     return sha256(salt32 + canonical(text_body)).digest()
 
 
-def check_body(body: Body) -> str:
-    """Check a body that was read from a log.
-
-    The types with a builder here must have exactly its fields; of the other known types the common fields are
-    checked, and of an unknown type nothing but its name.
-
-    Returns:
-        The type, or `UNKNOWN`: keep it, fold it as nothing, flag it.
-
-    Raises:
-        WireError: `entry_body`; the message names the field, never its value.
-    """
-    kind = body.get("type")
-    if not isinstance(kind, str) or _TYPE.fullmatch(kind) is None:
-        raise WireError("entry_body", "a body has no type")
-    if kind not in TYPES:
-        return UNKNOWN
-    fields = _FIELDS.get(kind)
-    if fields is None:
-        required = _COMMON
-        optional: dict[str, _Check] = {} if "object" not in body else _OBJECT
-    else:
-        required, optional = _COMMON | fields, {}
-        if unexpected := set(body) - set(required):
-            # a field from outside the list could carry anything, also what must not be on a log
-            raise WireError("entry_body", f"a body of type {kind} has {len(unexpected)} field(s) too many")
-    for name, check in (required | optional).items():
-        if name not in body:
-            raise WireError("entry_body", f"a body of type {kind} lacks {name}")
-        if not check(body[name]):
-            raise WireError("entry_body", f"a body of type {kind} has no proper {name}")
-    if "seq" in body and "prev" in body and (body["seq"] == 0) != (body["prev"] is None):
-        raise WireError("entry_body", f"a body of type {kind} has a prev exactly when its seq is above 0")
-    return kind
-
-
 def _built(body: Body) -> Body:
     try:
         check_body(body)
     except WireError as error:
         raise LocalError("entry_body", error.message) from None
     return body
-
-
-def _count(value: Json) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_INTEGER
-
-
-def _from_one(value: Json) -> bool:
-    return _count(value) and value != 0
-
-
-def _bytes(length: int) -> _Check:
-    def check(value: Json) -> bool:
-        try:
-            return isinstance(value, str) and len(unb64u(value)) == length
-        except WireError:
-            return False
-
-    return check
-
-
-def _hash_or_none(value: Json) -> bool:
-    return value is None or _bytes(HASH_BYTES)(value)
-
-
-def _did(value: Json) -> bool:
-    try:
-        return isinstance(value, str) and len(parse_did_key(value)) > 0
-    except WireError:
-        return False
-
-
-def _word(value: Json) -> bool:
-    return isinstance(value, str) and _WORD.fullmatch(value) is not None
-
-
-def _truth(value: Json) -> bool:
-    return isinstance(value, bool)
-
-
-def _one_of(words: tuple[str, ...]) -> _Check:
-    return lambda value: isinstance(value, str) and value in words
-
-
-_COMMON: dict[str, _Check] = {"type": _word, "gateway": _did, "at_ms": _count}
-_OBJECT: dict[str, _Check] = {"object": _bytes(OBJECT_BYTES), "seq": _count, "prev": _hash_or_none}
-_COMMIT: dict[str, _Check] = {"commit": _bytes(HASH_BYTES)}
-_FIELDS: dict[str, dict[str, _Check]] = {
-    "batch": {
-        "batch": _from_one,
-        "root": _bytes(HASH_BYTES),
-        "parts": _count,
-        "frames": _count,
-        "samples": _count,
-        "refused": _count,
-        "opened_s": _count,
-        "sealed_s": _count,
-    },
-    "session": _OBJECT | _COMMIT | {"event": _one_of(SESSION_EVENTS)},
-    "access": _COMMIT | {"op": _word, "allowed": _truth},
-    "log.adopt": {"size": _count, "root": _bytes(HASH_BYTES), "reason": _word},
-    "id.key": _OBJECT | _COMMIT | {"event": _one_of(DEVICE_EVENTS)},
-}

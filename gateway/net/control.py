@@ -156,7 +156,7 @@ class ControlServer:
             error = known
         except Exception as bug:
             # The caller learns that it is a bug, and nothing else; the daemon goes on.
-            self._on_bug(type(bug).__name__, _place(bug))
+            self._on_bug(type(bug).__name__, place_of(bug))
             error = LocalError(
                 "internal",
                 "this is a bug: the daemon failed to answer",
@@ -171,7 +171,7 @@ class ControlServer:
         return msgspec.json.encode({"ok": False, "error": told})
 
 
-def _place(bug: BaseException) -> str:
+def place_of(bug: BaseException) -> str:
     """The innermost file and line of this program that an exception came through."""
     found = "unknown"
     for frame, line in traceback.walk_tb(bug.__traceback__):

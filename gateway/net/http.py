@@ -1,21 +1,22 @@
-"""HTTP, read only: the log as static tlog-tiles, health with reasons, and metrics. Nothing here shows a sample."""
+"""Plain HTTP: logs as static tlog-tiles, the witness, health with reasons, and metrics. Nothing here shows a sample."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
-from aiohttp import web
 
 from gateway.errors import ConfigError
+from gateway.net.control import OnBug
+from gateway.net.limits import LIMITS, Limits
+from gateway.net.listener import Listener, bind_cause
+from gateway.net.log_routes import AddCheckpoint, LogRoutes, Resource
+from gateway.net.web import FRESH, JSON, READS, Answer, Ask, need
 
-OCTETS: Final = "application/octet-stream"
-TEXT: Final = "text/plain; charset=utf-8"
-IMMUTABLE: Final = "public, max-age=31536000, immutable"
+METRICS_TYPE = "text/plain; version=0.0.4"
 
-Resource = Callable[[str], Awaitable[bytes | None]]
 Ready = Callable[[], list[dict[str, Any]]]
 
 
@@ -24,72 +25,73 @@ class HttpEdge:
 
     Args:
         host, port: where to listen; port 0 takes a free one.
-        resource: bytes of `checkpoint` or a tile path, None where there is none.
+        resource: bytes of `checkpoint` or a tile path, of our log or below the hash of another's origin, None where
+            there is none.
         not_ready: reasons why nothing can be accepted now; empty when ready.
         metrics: Prometheus text.
+        add_checkpoint, roster: as of `LogRoutes`.
+        on_bug: told of an exception that is none of ours, as `ControlServer` tells it.
+        limits: of everything.
     """
 
     def __init__(
-        self, host: str, port: int, resource: Resource, not_ready: Ready, metrics: Callable[[], bytes]
+        self,
+        host: str,
+        port: int,
+        resource: Resource,
+        not_ready: Ready,
+        metrics: Callable[[], bytes],
+        add_checkpoint: AddCheckpoint | None = None,
+        roster: Callable[[], bytes] = lambda: b"",
+        on_bug: OnBug = lambda error, at: None,
+        limits: Limits = LIMITS,
     ) -> None:
         self.host = host
         self.port = port
-        self._resource = resource
+        self._routes = LogRoutes(resource, add_checkpoint, roster)
+        self._own = {"livez": self._live, "readyz": self._ready, "metrics": self._metric}
         self._not_ready = not_ready
         self._metrics = metrics
-        self._runner: web.AppRunner | None = None
+        self._listener = Listener(self._answer, on_bug=on_bug, limits=limits)
+
+    @property
+    def counts(self) -> Counter[str]:
+        """What was answered and turned away, as of `Listener.counts`."""
+        return self._listener.counts
 
     async def start(self) -> None:
         """Listen.
 
         Raises:
-            ConfigError: the address is taken or not ours.
+            ConfigError: `http_bind`, the address is taken or not ours.
         """
-        app = web.Application(client_max_size=0)
-        app.router.add_get("/livez", self._live)
-        app.router.add_get("/readyz", self._ready)
-        app.router.add_get("/metrics", self._metric)
-        app.router.add_get("/checkpoint", self._log)
-        app.router.add_get("/tile/{path:.*}", self._log)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, keepalive_timeout=30)
-        await self._runner.setup()
         try:
-            site = web.TCPSite(self._runner, self.host, self.port)
-            await site.start()
+            self.port = await self._listener.start(self.host, self.port)
         except OSError as error:
-            await self._runner.cleanup()
-            # asyncio writes address and cause into the text once more.
-            cause = os.strerror(error.errno) if error.errno else error.strerror
             raise ConfigError(
                 "http_bind",
-                f"cannot serve HTTP on {self.host}:{self.port}: {cause}",
+                f"cannot serve HTTP on {self.host}:{self.port}: {bind_cause(error)}",
                 "Choose another [http] listen in the configuration, or stop what uses the port.",
             ) from error
-        self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
         """Stop listening and close what is open."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self._listener.stop()
 
-    async def _live(self, request: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
+    async def _answer(self, ask: Ask) -> Answer:
+        own = self._own.get(ask.path)
+        if own is None:
+            return await self._routes.answer(ask)
+        need(ask, *READS)
+        return own()
 
-    async def _ready(self, request: web.Request) -> web.Response:
+    def _live(self) -> Answer:
+        return Answer(200, b"ok\n", headers=FRESH)
+
+    def _ready(self) -> Answer:
         reasons = self._not_ready()
         body = msgspec.json.encode({"ready": not reasons, "reasons": reasons})
-        return web.Response(body=body, status=503 if reasons else 200, content_type="application/json")
+        return Answer(503 if reasons else 200, body, JSON, FRESH)
 
-    async def _metric(self, request: web.Request) -> web.Response:
-        return web.Response(body=self._metrics(), headers={"Content-Type": "text/plain; version=0.0.4"})
-
-    async def _log(self, request: web.Request) -> web.Response:
-        path = request.raw_path.lstrip("/").split("?")[0]
-        data = await self._resource(path)
-        if data is None:
-            return web.Response(status=404, text="no such resource of this log\n")
-        if path == "checkpoint":
-            headers = {"Content-Type": TEXT, "Cache-Control": "no-cache"}
-        else:
-            headers = {"Content-Type": OCTETS, "Cache-Control": IMMUTABLE}
-        return web.Response(body=data, headers=headers)
+    def _metric(self) -> Answer:
+        return Answer(200, self._metrics(), METRICS_TYPE, FRESH)

@@ -177,7 +177,7 @@ class Database:
         return await self._one(queries.BATCH, number)
 
     async def last_batch(self) -> BatchRow | None:
-        """The newest batch."""
+        """The newest batch whose parts are here."""
         return await self._one(queries.LAST_BATCH)
 
     async def parts_of(self, batch: int) -> list[PartRow]:

@@ -1,6 +1,7 @@
-"""Escrow: the log, witness and entry keys under a passphrase, as one text to keep off the rig.
+"""Escrow: the log, witness, entry and TLS keys under a passphrase, as one text to keep off the rig.
 
-Subject and master keys are never in it: what is archived cannot be erased (docs/operator.md, "Keys").
+Subject and master keys are never in it: what is archived cannot be erased (docs/operator.md, "Keys"). Version 1 had no
+TLS key and one log key; it still opens.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import Final
 
 import msgspec
 
-from gateway.errors import LocalError, SignatureError
+from gateway.errors import ConfigError, LocalError, SignatureError
 from gateway.keys.seal import NONCE_BYTES, unwrap, wrap
-from gateway.keys.sign import SEED_BYTES
-from gateway.store.keyfiles import KeyRing
+from gateway.keys.sign import SEED_BYTES, SigningKey
+from gateway.store.keyfiles import ESCROWED, KeyRing, first_text, key_text, ring_of
+from gateway.tlog.note import VerifierKey
 
 SALT_BYTES: Final = 16
 MIN_PASSPHRASE: Final = 12  # characters; the text may be photographed and guessed at for years
@@ -26,8 +28,9 @@ MAX_BUNDLE_BYTES: Final = 8192
 _N, _R, _P = 1 << 17, 8, 1
 _MAX_MEMORY = 256 << 20
 
-_BEGIN = "-----BEGIN VESTIBULE KEY ESCROW 1-----"
-_END = "-----END VESTIBULE KEY ESCROW 1-----"
+_BEGIN: Final = {version: f"-----BEGIN VESTIBULE KEY ESCROW {version}-----" for version in (1, 2)}
+_END: Final = {version: f"-----END VESTIBULE KEY ESCROW {version}-----" for version in (1, 2)}
+_NEWEST: Final = 2
 _COLUMNS = 64
 
 
@@ -37,19 +40,23 @@ class Escrowed:
 
     Args:
         origin, witness_name: the names that belong to the keys.
-        seeds: 32 bytes each, by the names `log`, `witness`, `entry`; for `keyfiles.create_keys`.
+        files: texts of key files, by the names of `keyfiles.ESCROWED`; for `keyfiles.create_keys`.
+        log_vkeys: keys under which a head of this log is its own, `KeyRing.known_log_vkeys`.
+        entry: signs entries.
     """
 
     origin: str
     witness_name: str
-    seeds: dict[str, bytes]
+    files: dict[str, str]
+    log_vkeys: tuple[VerifierKey, ...]
+    entry: SigningKey
 
 
 def escrow_bundle(keys: KeyRing, passphrase: str, salt: bytes, nonce: bytes) -> bytes:
     """Seal the keys that identify this gateway.
 
     Args:
-        keys: of which the log, witness and entry keys are taken.
+        keys: of which all but the master keys are taken, also those of a rotation that is under way.
         passphrase: at least 12 characters.
         salt: 16 fresh random bytes.
         nonce: 12 fresh random bytes.
@@ -68,10 +75,8 @@ def escrow_bundle(keys: KeyRing, passphrase: str, salt: bytes, nonce: bytes) -> 
         )
     if len(salt) != SALT_BYTES:
         raise LocalError("salt_length", f"a salt has {SALT_BYTES} bytes, not {len(salt)}")
-    plain = msgspec.msgpack.encode(
-        (keys.origin, keys.witness_name, keys.log.seed, keys.witness.seed, keys.entry.seed)
-    )
-    return _armour(salt + wrap(_stretch(passphrase, salt), nonce, plain, _BEGIN.encode()))
+    plain = msgspec.msgpack.encode({name: key_text(keys, name) for name in ESCROWED})
+    return _armour(salt + wrap(_stretch(passphrase, salt), nonce, plain, _BEGIN[_NEWEST].encode()))
 
 
 def open_escrow(bundle: bytes, passphrase: str) -> Escrowed:
@@ -81,22 +86,31 @@ def open_escrow(bundle: bytes, passphrase: str) -> Escrowed:
         LocalError: `escrow_format`, this is no bundle.
         SignatureError: `escrow`, another passphrase, or a changed bundle.
     """
-    blob = _unarmour(bundle)
+    version, blob = _unarmour(bundle)
     salt, wrapped = blob[:SALT_BYTES], blob[SALT_BYTES:]
     try:
-        plain = unwrap(_stretch(passphrase, salt), wrapped, _BEGIN.encode())
+        plain = unwrap(_stretch(passphrase, salt), wrapped, _BEGIN[version].encode())
     except SignatureError:
         raise SignatureError(
             "escrow", "the escrow does not open", "Check the passphrase, then the text for copying faults."
         ) from None
     try:
-        fields = msgspec.msgpack.decode(plain, type=tuple[str, str, bytes, bytes, bytes])
-    except msgspec.DecodeError:
+        files = _files_1(plain) if version == 1 else msgspec.msgpack.decode(plain, type=dict[str, str])
+        if not {"log", "witness", "entry"} <= set(files) <= set(ESCROWED):
+            raise _no_bundle()
+        # The others are needed to read them; what they hold does not matter here.
+        ring = ring_of({name: first_text(name, bytes(SEED_BYTES)) for name in ("tls", "master")} | files)
+    except (msgspec.DecodeError, ConfigError):
         raise _no_bundle() from None
-    origin, witness_name, *seeds = fields
+    return Escrowed(ring.origin, ring.witness_name, files, ring.known_log_vkeys, ring.entry)
+
+
+def _files_1(plain: bytes) -> dict[str, str]:
+    origin, witness_name, *seeds = msgspec.msgpack.decode(plain, type=tuple[str, str, bytes, bytes, bytes])
     if any(len(seed) != SEED_BYTES for seed in seeds):
         raise _no_bundle()
-    return Escrowed(origin, witness_name, dict(zip(("log", "witness", "entry"), seeds, strict=True)))
+    named = zip(("log", "witness", "entry"), seeds, strict=True)
+    return {name: first_text(name, seed, origin, witness_name) for name, seed in named}
 
 
 def _stretch(passphrase: str, salt: bytes) -> bytes:
@@ -107,24 +121,26 @@ def _stretch(passphrase: str, salt: bytes) -> bytes:
 
 def _armour(blob: bytes) -> bytes:
     lines = textwrap.wrap(b64encode(blob).decode(), _COLUMNS)
-    return "\n".join((_BEGIN, *lines, _END, "")).encode()
+    return "\n".join((_BEGIN[_NEWEST], *lines, _END[_NEWEST], "")).encode()
 
 
-def _unarmour(bundle: bytes) -> bytes:
+def _unarmour(bundle: bytes) -> tuple[int, bytes]:
     if len(bundle) > MAX_BUNDLE_BYTES:
         raise _no_bundle()
-    lines = bundle.decode("ascii", "replace").split()
-    text = " ".join(lines)
-    if not (text.startswith(_BEGIN) and text.endswith(_END)):
+    text = " ".join(bundle.decode("ascii", "replace").split())
+    for version, begin in _BEGIN.items():
+        if text.startswith(begin) and text.endswith(_END[version]):
+            break
+    else:
         raise _no_bundle()
-    inner = text.removeprefix(_BEGIN).removesuffix(_END).replace(" ", "")
+    inner = text.removeprefix(begin).removesuffix(_END[version]).replace(" ", "")
     try:
         blob = b64decode(inner, validate=True)
     except ValueError:
         raise _no_bundle() from None
     if b64encode(blob).decode() != inner or len(blob) <= SALT_BYTES + NONCE_BYTES:
         raise _no_bundle()
-    return blob
+    return version, blob
 
 
 def _no_bundle() -> LocalError:

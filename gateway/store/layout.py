@@ -56,6 +56,11 @@ class Layout:
         return self.data_dir / "subjects.db"
 
     @property
+    def peers(self) -> Path:
+        """What was promised about other logs, and copies of them; SQLite, never in a backup."""
+        return self.data_dir / "peers.db"
+
+    @property
     def mark(self) -> Path:
         """What was last signed; never in a backup."""
         return self.data_dir / "mark"
@@ -64,6 +69,11 @@ class Layout:
     def lock(self) -> Path:
         """Held by the one process that uses the store."""
         return self.data_dir / "lock"
+
+    @property
+    def unfinished(self) -> Path:
+        """There while a verb is at work on the store over several steps."""
+        return self.data_dir / "unfinished"
 
     @property
     def keys(self) -> Path:

@@ -136,8 +136,8 @@ class Mark:
             raise StoreRefused(
                 "mark_missing",
                 "this store has no mark: it is unfinished, or a restored backup",
-                "Finish a new store with `vestibule init`. One that lost its mark must not sign again: restore the "
-                "newest copy of the whole data directory, or begin a new store; `vestibule verify` reads this one.",
+                "Finish a new store with `vestibule init`. One that lost its mark may be an old copy: `vestibule "
+                "ledger catch-up` brings it to the newest head that peers have; `vestibule verify` reads it.",
             ) from None
         except OSError as error:
             raise disk_error(error, "the mark cannot be opened") from error
@@ -148,8 +148,8 @@ class Mark:
                 raise StoreRefused(
                     "mark_invalid",
                     "the mark holds no valid record of what was signed",
-                    "Keep it as it is: it must not sign again. Restore the newest copy of the whole data directory, "
-                    "or begin a new store; `vestibule verify` reads this one.",
+                    "Keep it as it is. `vestibule ledger catch-up` brings the store to the newest head that peers "
+                    "have, and makes a new mark; `vestibule verify` reads it.",
                 )
         except OSError as error:
             os.close(fd)

@@ -75,10 +75,14 @@ META = Query("SELECT value FROM meta WHERE key = ?", _first_text)
 ENTRY = Query("SELECT data FROM entries WHERE idx = ?", _first_bytes)
 ENTRIES = Query("SELECT idx, data FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?", _entry)
 ALL_ENTRIES = Query("SELECT idx, data FROM entries ORDER BY idx", _entry)
+ENTRIES_WITH = Query("SELECT idx, data FROM entries WHERE instr(data, ?) > 0 ORDER BY idx", _entry)
 TILE = Query("SELECT data FROM tiles WHERE level = ? AND n = ?", _first_bytes)
 ALL_TILES = Query("SELECT level, n, data FROM tiles ORDER BY level, n", _tile)
 BATCH: Query[BatchRow] = Query("SELECT * FROM batches WHERE batch = ?", batch_of)
-LAST_BATCH: Query[BatchRow] = Query("SELECT * FROM batches ORDER BY batch DESC LIMIT 1", batch_of)
+LAST_BATCH: Query[BatchRow] = Query(
+    "SELECT * FROM batches WHERE batch = (SELECT max(batch) FROM parts)", batch_of
+)
+"""The newest one whose parts are here: those of batches that were lost with a disk are not."""
 ALL_BATCHES: Query[BatchRow] = Query("SELECT * FROM batches ORDER BY batch", batch_of)
 PARTS_OF: Query[PartRow] = Query("SELECT * FROM parts WHERE batch = ? ORDER BY part", part_of)
 PARTS_OF_SESSION: Query[PartRow] = Query(

@@ -77,7 +77,7 @@ def statements(writes: Writes, secrets: Secrets) -> list[Statement]:
         Statement(_put("streams", 11), [_stream_row(stream) for stream in writes.streams]),
         Statement(_put("texts", 3), [(text.commit, text.subject, text.sealed) for text in writes.texts]),
         Statement(_add("parts", 12), [_part_row(part) for part in writes.parts]),
-        Statement(_add("batches", 8), [_batch_row(writes.batch)] if writes.batch else []),
+        Statement(_add("batches", 8), [_batch_row(row) for row in (writes.batch, *writes.lost) if row]),
         Statement(_add("entries", 2), list(writes.entries)),
         Statement(_GROW_TILE, list(writes.tiles), "tile_changed"),
         Statement(_SET_BOOT, [] if writes.boot is None else [(str(writes.boot),)]),

@@ -129,7 +129,7 @@ class Snapshot:
         return self._one(queries.BATCH, number)
 
     def last_batch(self) -> BatchRow | None:
-        """The newest batch."""
+        """The newest batch whose parts are here."""
         return self._one(queries.LAST_BATCH)
 
     def parts_of(self, batch: int) -> list[PartRow]:
@@ -143,6 +143,10 @@ class Snapshot:
     def session(self, session: bytes) -> Session | None:
         """A session, whatever its state."""
         return self._one(queries.SESSION, session)
+
+    def device_rows(self) -> list[Row]:
+        """Rows of all devices, whose keys are wrapped: for who has the store's key."""
+        return list(self._each(Query(queries.DEVICES_SQL, lambda row: row)))
 
     def session_rows(self, *, all: bool = False) -> list[Session]:
         """Sessions in the order they were opened; without `all` only those that are not closed."""
@@ -167,6 +171,10 @@ class Snapshot:
     def iter_entries(self) -> Iterator[tuple[int, bytes]]:
         """(index, leaf data) of all entries, ascending; holes are the caller's to see."""
         return self._each(queries.ALL_ENTRIES)
+
+    def entries_with(self, part: bytes) -> list[tuple[int, bytes]]:
+        """(index, leaf data) of the entries that hold these bytes, ascending."""
+        return list(self._each(queries.ENTRIES_WITH, part))
 
     def iter_tiles(self) -> Iterator[tuple[int, int, bytes]]:
         """(level, n, data) of all rows of tiles."""

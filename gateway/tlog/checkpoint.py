@@ -82,8 +82,8 @@ def origin_hash(origin: str) -> str:
     return sha256(origin.encode()).hexdigest()
 
 
-def sign_checkpoint(checkpoint: Checkpoint, name: str, key: SigningKey) -> bytes:
-    """Sign with the log's key.
+def sign_checkpoint(checkpoint: Checkpoint, name: str, *keys: SigningKey) -> bytes:
+    """Sign with the log's key; with both of them while it is being rotated.
 
     The caller must have made (size, root) durable first: from the signature on, only this root may ever be signed
     at this size (docs/adr/0003).
@@ -91,7 +91,7 @@ def sign_checkpoint(checkpoint: Checkpoint, name: str, key: SigningKey) -> bytes
     Args:
         checkpoint: what to sign.
         name: key name; the origin, unless the log's key has another.
-        key: the log key, type 0x01.
+        keys: of the log, type 0x01, at least one; a line for each, in this order.
 
     Returns:
         The whole signed note.
@@ -100,7 +100,7 @@ def sign_checkpoint(checkpoint: Checkpoint, name: str, key: SigningKey) -> bytes
         LocalError: `checkpoint`, `note_name`.
     """
     text = checkpoint.encode()
-    return join_note(text, [sign_note(text, name, key)])
+    return join_note(text, [sign_note(text, name, key) for key in keys])
 
 
 def open_checkpoint(note: bytes, *vkeys: VerifierKey) -> Checkpoint:

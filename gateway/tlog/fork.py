@@ -8,11 +8,20 @@ root than the one that was signed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 
-from gateway.errors import ProofError
+import msgspec
+import rfc8785
+
+from gateway.errors import LocalError, ProofError
 from gateway.tlog.checkpoint import Checkpoint, open_checkpoint
 from gateway.tlog.merkle import verify_consistency
-from gateway.tlog.note import VerifierKey
+from gateway.tlog.note import MAX_NOTE_BYTES, VerifierKey
+from gateway.tlog.text import decode_hash, encode_base64, encodes
+from gateway.tlog.witness import MAX_PROOF_HASHES
+
+MAX_FORK_BYTES = 300 * 1024  # two of the largest notes, and what JSON adds
+_CODE = "fork"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,73 @@ class Fork:
     """
     proof: tuple[bytes, ...]
     """Consistency proof from (size of a, alt_root) to (size, root) of b; empty for equal sizes."""
+
+    def encode(self) -> bytes:
+        """RFC 8785 JSON: the notes as text, hashes in padded base64.
+
+        Raises:
+            LocalError: `fork`, a note is no text, or all of it is larger than evidence may be.
+        """
+        try:
+            members: dict[str, str | list[str]] = {
+                "a": self.a.decode(),
+                "alt_root_b64": encode_base64(self.alt_root),
+                "b": self.b.decode(),
+                "proof_b64": [encode_base64(digest) for digest in self.proof],
+            }
+        except UnicodeDecodeError:
+            raise LocalError(_CODE, "a note of evidence is not text") from None
+        data = rfc8785.dumps(members)
+        if len(data) > MAX_FORK_BYTES:
+            raise LocalError(_CODE, f"evidence has at most {MAX_FORK_BYTES} bytes")
+        return data
+
+
+class _Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    a: str
+    alt_root_b64: str
+    b: str
+    proof_b64: list[str]
+
+
+def parse_fork(data: bytes) -> Fork:
+    """Read evidence from JSON, in whatever order and spacing; shows nothing until `verify_fork` has checked it.
+
+    Args:
+        data: at most 300 KiB.
+
+    Raises:
+        ProofError: `fork`.
+    """
+    if len(data) > MAX_FORK_BYTES:
+        raise ProofError(_CODE, f"evidence has at most {MAX_FORK_BYTES} bytes")
+    try:
+        form = msgspec.json.decode(data, type=_Form)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise ProofError(
+            _CODE, "evidence is JSON with the members a, alt_root_b64, b and proof_b64"
+        ) from None
+    if len(form.proof_b64) > MAX_PROOF_HASHES:
+        raise ProofError(_CODE, f"a proof has at most {MAX_PROOF_HASHES} hashes")
+    if not encodes(form.a + form.b):
+        raise ProofError(_CODE, "a note of evidence is not text")
+    a, b = form.a.encode(), form.b.encode()
+    if max(len(a), len(b)) > MAX_NOTE_BYTES:
+        raise ProofError(_CODE, f"a note has at most {MAX_NOTE_BYTES} bytes")
+    proof = tuple(decode_hash(text, _CODE) for text in form.proof_b64)
+    return Fork(a, b, decode_hash(form.alt_root_b64, _CODE), proof)
+
+
+def fork_id(fork: Fork) -> bytes:
+    """SHA-256 of the evidence as it is encoded: its name among peers.
+
+    Returns:
+        32 bytes.
+
+    Raises:
+        LocalError: `fork`.
+    """
+    return sha256(fork.encode()).digest()
 
 
 def verify_fork(fork: Fork, *vkeys: VerifierKey) -> tuple[Checkpoint, Checkpoint]:

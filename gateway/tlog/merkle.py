@@ -248,9 +248,48 @@ def verify_consistency(m: int, n: int, path: Sequence[bytes], root_m: bytes, roo
         if (m == 0 and root_m != EMPTY_ROOT) or (m == n and root_m != root_n):
             raise ProofError("consistency", "two roots of trees of one size differ")
         return
-    old, new = _consistency_roots(m, n, path, root_m)
+    old, new = roots_from_consistency(m, n, path, root_m)
     if old != root_m or new != root_n:
         raise ProofError("consistency", "a consistency path leads to other roots")
+
+
+def roots_from_consistency(m: int, n: int, path: Sequence[bytes], root_m: bytes) -> tuple[bytes, bytes]:
+    """The roots at `m` and at `n` that a consistency path leads to.
+
+    Args:
+        m, n: sizes, 0 < m < n.
+        path: the proof.
+        root_m: root at `m`; the path starts from it where `m` is a power of two, and else does not need it.
+
+    Raises:
+        ProofError: `hash_length`, `path_length`.
+    """
+    # RFC 9162 section 2.1.4.2
+    _check_hashes((root_m, *path))
+    hashes = [root_m, *path] if m & (m - 1) == 0 else list(path)
+    if not hashes:
+        raise ProofError("path_length", "a consistency path is empty")
+    at, last = m - 1, n - 1
+    while at & 1:
+        at >>= 1
+        last >>= 1
+    old = new = hashes[0]
+    for sibling in hashes[1:]:
+        if last == 0:
+            raise ProofError("path_length", "a consistency path is too long for its trees")
+        if at & 1 or at == last:
+            old = node_hash(sibling, old)
+            new = node_hash(sibling, new)
+            while at and not at & 1:
+                at >>= 1
+                last >>= 1
+        else:
+            new = node_hash(new, sibling)
+        at >>= 1
+        last >>= 1
+    if last:
+        raise ProofError("path_length", "a consistency path is too short for its trees")
+    return old, new
 
 
 class Frontier:
@@ -313,34 +352,6 @@ class Frontier:
     def root(self) -> bytes:
         """Root of the tree so far."""
         return _fold(self._hashes) if self._hashes else EMPTY_ROOT
-
-
-def _consistency_roots(m: int, n: int, path: Sequence[bytes], root_m: bytes) -> tuple[bytes, bytes]:
-    # RFC 9162 section 2.1.4.2
-    hashes = [root_m, *path] if m & (m - 1) == 0 else list(path)
-    if not hashes:
-        raise ProofError("path_length", "a consistency path is empty")
-    at, last = m - 1, n - 1
-    while at & 1:
-        at >>= 1
-        last >>= 1
-    old = new = hashes[0]
-    for sibling in hashes[1:]:
-        if last == 0:
-            raise ProofError("path_length", "a consistency path is too long for its trees")
-        if at & 1 or at == last:
-            old = node_hash(sibling, old)
-            new = node_hash(sibling, new)
-            while at and not at & 1:
-                at >>= 1
-                last >>= 1
-        else:
-            new = node_hash(new, sibling)
-        at >>= 1
-        last >>= 1
-    if last:
-        raise ProofError("path_length", "a consistency path is too short for its trees")
-    return old, new
 
 
 def _above(level: Sequence[bytes]) -> list[bytes]:

@@ -7,6 +7,7 @@ algorithm is one more line later; Ed25519 over the text (0x01) and the timestamp
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -29,6 +30,10 @@ TIMESTAMP_BYTES = 8
 COSIGNATURE_HEADER = "cosignature/v1\n"
 SIGNATURE_PREFIX = "\u2014 "
 PRIVATE_PREFIX = "PRIVATE+KEY+"
+
+# One search of a compiled pattern each: gossip takes thousands of notes apart in a second.
+_CONTROL = re.compile("[\x00-\x09\x0b-\x1f]")
+_NOT_IN_NAMES = re.compile(r"[\s+\x00-\x1f]")  # \s is any Unicode space here
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,8 +311,7 @@ def valid_name(name: str) -> bool:
     return (
         encodes(name)
         and 0 < len(name.encode()) <= MAX_NAME_BYTES
-        and "+" not in name
-        and not any(character.isspace() or character < " " for character in name)
+        and _NOT_IN_NAMES.search(name) is None
     )
 
 
@@ -331,7 +335,7 @@ def _hex_id(text: str, code: str) -> bytes:
 
 
 def _has_control(text: str) -> bool:
-    return any(chr(code) in text for code in range(32) if code != 10)
+    return _CONTROL.search(text) is not None
 
 
 def _own_name(name: str) -> str:

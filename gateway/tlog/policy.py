@@ -7,6 +7,7 @@ that is not understood to its last word is refused.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gateway.errors import LocalError, ProofError, SignatureError
@@ -81,15 +82,17 @@ class Policy:
             ),
             None,
         )
-        witnessed = {name for name, witness in self.witnesses.items() if witness.vkey in signers}
+        known = log is not None or not self.logs
+        names = tuple(name for name, witness in self.witnesses.items() if witness.vkey in signers)
+        return PolicyReport(checkpoint, log, names, self.enough(names) and known)
+
+    def enough(self, witnessed: Iterable[str]) -> bool:
+        """Tell whether these witnesses, named as in the policy, are a quorum."""
         reached = set(witnessed)
         for name, group in self.groups.items():  # in the order of definition: members come before their group
             if len(reached.intersection(group.members)) >= group.threshold:
                 reached.add(name)
-        enough = self.quorum == NO_QUORUM or self.quorum in reached
-        known = log is not None or not self.logs
-        names = tuple(name for name in self.witnesses if name in witnessed)
-        return PolicyReport(checkpoint, log, names, enough and known)
+        return self.quorum == NO_QUORUM or self.quorum in reached
 
     def satisfied(self, note: Note) -> bool:
         """Tell whether a checkpoint note is valid under this policy; a note that does not verify is not."""

@@ -113,7 +113,7 @@ class Gateway:
         recording = Recording()
         intake = Intake(registry, recording.permit, lambda: recording.version, Limits())
         batcher = Batcher(1_000_000_000, 32 << 20)
-        ledger = Ledger(ORIGIN, SigningKey(b"L" * 32), SigningKey(b"E" * 32), frontier, tails)
+        ledger = Ledger(ORIGIN, [SigningKey(b"L" * 32)], SigningKey(b"E" * 32), frontier, tails)
         sessions = Sessions(registry, batcher, ledger.gateway, lambda _: SUBJECT_KEY, lambda _: None)
         self.house = House(
             FairQueue(self.queue_packets, 16 << 20),

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rosters import cert, log_key, member, roster, signed, witness_key
+from rosters import key as key_of
 
 from gateway.entries.envelope import (
     MAX_ENTRY_BYTES,
@@ -21,6 +23,7 @@ from gateway.entries.envelope import (
     unb64u,
     verify_entry,
 )
+from gateway.entries.rotation import Role, rotation_bytes, sign_rotation, verify_rotation
 from gateway.entries.types import (
     TYPES,
     UNKNOWN,
@@ -30,11 +33,17 @@ from gateway.entries.types import (
     check_body,
     commitment,
     device_body,
+    generation_body,
+    restore_body,
+    roster_body,
+    rotate_body,
     session_body,
 )
 from gateway.errors import LocalError, SignatureError, WireError
 from gateway.keys.did import did_key
 from gateway.keys.sign import SigningKey, verify
+from gateway.tlog.checkpoint import Checkpoint, cosign, sign_checkpoint
+from gateway.tlog.cosigned import with_cosignatures
 
 KEY = SigningKey(bytes(range(32)))
 DID = did_key(KEY.public)
@@ -42,12 +51,28 @@ AT_MS = 1_700_000_000_123
 HASH = sha256(b"something").digest()
 OBJECT = bytes(range(16))
 
+OLD_LOG = log_key("a")
+OLD_HEAD = Checkpoint(OLD_LOG.name, 12, HASH)
+OLD_NOTE = with_cosignatures(
+    sign_checkpoint(OLD_HEAD, OLD_LOG.name, key_of("a log 1")),
+    [cosign(OLD_HEAD, witness_key("b").name, key_of("b witness 1"), 1_700_000_000)],
+    [witness_key("b")],
+).decode()
+ROSTER = roster(member("a"), member("b"))
+DOCUMENT = json.loads(signed(ROSTER).raw)
+ROTATED = log_key("a").encode(), log_key("a", 2).encode()
+SIGNATURES = sign_rotation(DID, "log", *ROTATED, key_of("a log 1"), key_of("a log 2"))
+
 BODIES: dict[str, dict[str, Any]] = {
     "batch": batch_body(DID, AT_MS, 1, HASH, 2, 300, 24_000, 3, 1_699_999_999, 1_700_000_000),
     "session": session_body(DID, AT_MS, OBJECT, 0, None, HASH, "open"),
     "access": access_body(DID, AT_MS, HASH, "export", False),
     "log.adopt": adopt_body(DID, AT_MS, 12, HASH, "disk"),
     "id.key": device_body(DID, AT_MS, OBJECT, 3, HASH, HASH, "rotate"),
+    "log.generation": generation_body(DID, AT_MS, OLD_LOG.name, 12, HASH, OLD_NOTE, "forked"),
+    "log.restore": restore_body(DID, AT_MS, 7, 12, HASH, "wiped"),
+    "key.rotate": rotate_body(DID, AT_MS, "log", *ROTATED, *SIGNATURES),
+    "roster": roster_body(DID, AT_MS, 1, ROSTER.hash(), DOCUMENT),
 }
 
 
@@ -270,10 +295,104 @@ def test_builders_refuse_what_no_entry_may_say() -> None:
         lambda: access_body(DID, AT_MS, HASH, "export for Dr. Jones", True),
         lambda: adopt_body(DID, AT_MS, 1, HASH, "the old disk died"),
         lambda: device_body(DID, AT_MS, OBJECT, 0, None, b"", "add"),
+        lambda: restore_body(DID, AT_MS, 12, 12, HASH, "wiped"),
+        lambda: restore_body(DID, AT_MS, 0, 12, HASH, "the cat did it"),
+        lambda: generation_body(DID, AT_MS, "Ward of Dr. Jones", 12, HASH, "", "forked"),
+        lambda: generation_body(DID, AT_MS, "", 12, HASH, "", "forked"),
+        lambda: generation_body(DID, AT_MS, "o" * 129, 12, HASH, "", "forked"),
+        lambda: generation_body(DID, AT_MS, OLD_LOG.name, 13, HASH, OLD_NOTE, "forked"),
+        lambda: generation_body(DID, AT_MS, OLD_LOG.name, 12, HASH[::-1], OLD_NOTE, "forked"),
+        lambda: generation_body(DID, AT_MS, "other.example/log", 12, HASH, OLD_NOTE, "forked"),
+        lambda: generation_body(DID, AT_MS, OLD_LOG.name, 12, HASH, OLD_NOTE + "x" * 40_000, "forked"),
+        lambda: roster_body(DID, AT_MS, 0, ROSTER.hash(), DOCUMENT),
+        lambda: roster_body(DID, AT_MS, 2, ROSTER.hash(), DOCUMENT),
+        lambda: roster_body(DID, AT_MS, 1, HASH, DOCUMENT),
+        lambda: roster_body(DID, AT_MS, 1, ROSTER.hash(), DOCUMENT | {"more": 1}),
+        lambda: roster_body(DID, AT_MS, 1, ROSTER.hash(), {"roster": DOCUMENT["roster"]}),
+        lambda: roster_body(DID, AT_MS, 1, ROSTER.hash(), DOCUMENT | {"roster": []}),
+        lambda: roster_body(DID, AT_MS, 1, ROSTER.hash(), DOCUMENT | {"roster": {"version": 1, "x": 1.5}}),
+        lambda: roster_body(
+            DID, AT_MS, 1, ROSTER.hash(), {"roster": DOCUMENT["roster"] | {"at_ms": 1}, "sigs": []}
+        ),
     ):
         with pytest.raises(LocalError) as caught:
             wrong()
         assert caught.value.code == "entry_body"
+
+
+def test_a_generation_may_have_no_checkpoint_to_show() -> None:
+    assert check_body(generation_body(DID, AT_MS, OLD_LOG.name, 12, HASH, "", "lost")) == "log.generation"
+
+
+CERTS = tuple(b64u(sha256(cert("a", number)).digest()) for number in (1, 2))
+ROTATIONS: dict[Role, tuple[str, str]] = {
+    "log": ROTATED,
+    "witness": (witness_key("a").encode(), witness_key("a", 2).encode()),
+    "entry": (did_key(key_of("a entry 1").public), did_key(key_of("a entry 2").public)),
+    "tls": (CERTS[0], CERTS[1]),
+}
+
+
+def rotation(role: Role, /, **changes: Any) -> dict[str, Any]:
+    old, new = ROTATIONS[role]
+    sigs = sign_rotation(DID, role, old, new, key_of(f"a {role} 1"), key_of(f"a {role} 2"))
+    by_old, by_new = (b"", b"") if role == "tls" else sigs
+    fields = {"role": role, "old": old, "new": new, "by_old": by_old, "by_new": by_new} | changes
+    return rotate_body(DID, AT_MS, **fields)
+
+
+@pytest.mark.parametrize("role", ROTATIONS)
+def test_a_rotation_is_signed_by_both_keys(role: Role) -> None:
+    body = rotation(role)
+    assert check_body(body) == "key.rotate"
+    verify_rotation(body)
+    if role == "tls":
+        return
+    old, new = ROTATIONS[role]
+    plain = json.dumps({"gateway": DID, "new": new, "old": old, "role": role}, separators=(",", ":"))
+    assert rotation_bytes(DID, role, old, new) == b"vestibule/key-rotate/v1\0" + plain.encode()
+    assert verify(key_of(f"a {role} 2").public, rotation_bytes(DID, role, old, new), unb64u(body["by_new"]))
+    for wrong in (
+        body | {"by_old": body["by_new"]},
+        body | {"by_new": body["by_old"]},
+        body | {"gateway": did_key(key_of("b").public)},
+    ):
+        assert check_body(wrong) == "key.rotate"
+        with pytest.raises(SignatureError) as caught:
+            verify_rotation(wrong)
+        assert caught.value.code == "rotation_signature"
+
+
+@pytest.mark.parametrize(
+    ("role", "changes"),
+    [
+        ("log", {"role": "roster"}),
+        ("log", {"role": "witness"}),
+        ("log", {"new": ROTATED[0]}),
+        ("log", {"new": log_key("b").encode()}),  # another name: another log
+        ("log", {"new": ROTATIONS["entry"][1]}),
+        ("log", {"new": ROTATED[1][:-1]}),
+        ("log", {"new": ROTATED[1] + "\n"}),
+        ("log", {"new": "Dr. Jones " + ROTATED[1]}),
+        ("log", {"by_old": b""}),
+        ("log", {"by_new": bytes(63)}),
+        ("witness", {"role": "log"}),
+        ("entry", {"new": "did:web:clinic.example"}),
+        ("entry", {"role": "tls"}),
+        ("tls", {"new": CERTS[1] + "A"}),
+        ("tls", {"by_old": bytes(64)}),
+        ("tls", {"role": "entry"}),
+    ],
+)
+def test_what_is_no_rotation_is_refused(role: Role, changes: dict[str, Any]) -> None:
+    with pytest.raises(LocalError) as caught:
+        rotation(role, **changes)
+    assert caught.value.code == "entry_body"
+
+
+def test_a_witness_key_may_take_another_name() -> None:
+    assert witness_key("a").name != witness_key("a", 2).name
+    verify_rotation(rotation("witness"))
 
 
 def test_commitment() -> None:

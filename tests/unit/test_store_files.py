@@ -239,7 +239,7 @@ def test_an_escrow_gives_back_the_keys_that_name_the_gateway(
     assert max(map(len, bundle.splitlines())) <= 64
     # as it comes back from a mail or a scan
     opened = open_escrow(b"  " + bundle.replace(b"\n", b" \r\n"), PASSPHRASE)
-    restored = create_keys(layout, opened.origin, opened.witness_name, seeds=opened.seeds)
+    restored = create_keys(layout, opened.origin, opened.witness_name, files=opened.files)
     assert restored.log.seed == ring.log.seed
     assert restored.witness.seed == ring.witness.seed
     assert restored.entry.seed == ring.entry.seed
@@ -250,8 +250,8 @@ def test_an_escrow_gives_back_the_keys_that_name_the_gateway(
 def test_an_escrow_never_holds_what_opens_recordings(escrowed: tuple[KeyRing, bytes]) -> None:
     ring, bundle = escrowed
     opened = open_escrow(bundle, PASSPHRASE)
-    assert set(opened.seeds) == {"log", "witness", "entry"}
-    assert ring.master not in opened.seeds.values()
+    assert set(opened.files) == {"log", "witness", "entry", "tls"}
+    assert not any(ring.master.hex() in text for text in opened.files.values())
     assert ring.log.seed.hex() not in repr(opened)
 
 

@@ -20,7 +20,7 @@ from gateway.tlog.checkpoint import (
     sign_checkpoint,
     verify_cosignature,
 )
-from gateway.tlog.fork import Fork, verify_fork
+from gateway.tlog.fork import Fork, fork_id, parse_fork, verify_fork
 from gateway.tlog.merkle import (
     EMPTY_ROOT,
     Frontier,
@@ -274,6 +274,10 @@ def test_fork_proof() -> None:
     a, b = verify_fork(fork, LOG)
     assert (a.size, b.size) == (300, 310)
     assert a.root == root_of(HASHES)
+    assert parse_fork(json.dumps(item).encode()) == fork
+    plain = json.dumps(item, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()
+    assert fork.encode() == plain
+    assert fork_id(fork) == sha256(plain).digest()
 
 
 def test_fork_proof_accuses_nobody_of_an_honest_pair() -> None:

@@ -36,10 +36,14 @@ VERBS: dict[str, dict[str, Verb]] = {
         "device": Verb(_CLI + "device", "device", "Headsets and sensors that have a key."),
         "session": Verb(_CLI + "session", "session", "Open, close and list sessions."),
     },
+    "Trust": {
+        "peer": Verb(_CLI + "peer", "peer", "Other gateways: join, compare, and evidence against a log."),
+    },
     "Prove": {
         "verify": Verb(_CLI + "verify", "verify", "Verify the whole store, or one proof, trusting nobody."),
         "fsck": Verb(_CLI + "verify", "fsck", "Check that everything stored fits together."),
         "prove": Verb(_CLI + "prove", "prove", "Write the proof of one sample, or of one batch."),
+        "audit": Verb(_CLI + "audit", "audit", "Follow a log from outside, and notice when it is rewritten."),
         "ledger": Verb(_CLI + "ledger", "ledger", "The transparency log: export it, adopt a moved store."),
     },
 }

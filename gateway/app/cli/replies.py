@@ -157,6 +157,45 @@ class MqttRow(msgspec.Struct, frozen=True):
     unsent: int = 0
 
 
+class WitnessRow(msgspec.Struct, frozen=True):
+    """A witness: the size of our head that it holds, and why the newest has no cosignature of it."""
+
+    name: str
+    url: str = ""
+    size: int = 0
+    why: str = ""
+
+
+class ConfirmedRow(msgspec.Struct, frozen=True):
+    """How far the log is confirmed; `active` is false where no quorum could ever cosign it."""
+
+    active: bool = False
+    size: int = 0
+    at_ms: int = 0
+    lag_entries: int = 0
+    lag_ms: int = 0
+    quorum: int = 0
+    parties: int = 0
+    witnesses: list[WitnessRow] = []
+
+
+class PeersRow(msgspec.Struct, frozen=True):
+    """The federation in a few figures."""
+
+    enabled: bool = False
+    listen: str = ""
+    member: bool = False
+    members: int = 0
+    alive: int = 0
+    roster: int = 0
+    waiting_for: str = ""
+    frozen: list[str] = []
+    mirror_lag_entries: int = 0
+    learning: bool = False
+    down: bool = False
+    confirmed: ConfirmedRow = ConfirmedRow()
+
+
 class Status(msgspec.Struct, frozen=True):
     """Answer to `status`."""
 
@@ -185,6 +224,7 @@ class Status(msgspec.Struct, frozen=True):
     bad_codes: list[BadTags] = []
     sessions: list[SessionRow] = []
     mqtt: MqttRow = MqttRow()
+    peers: PeersRow = PeersRow()
     udp: str = ""
     http: str = ""
     disk_free_bytes: int = 0

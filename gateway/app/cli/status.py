@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import click
 
-from gateway.app.cli import output, words
+from gateway.app.cli import output, federation_words, words
 from gateway.app.cli.ask import ask, typed
 from gateway.app.cli.device import device_table
-from gateway.app.cli.replies import Status
+from gateway.app.cli.replies import PeersRow, Status
 from gateway.app.cli.session import session_table
 from gateway.app.cli.state import State
 
@@ -98,10 +98,35 @@ def _facts(status: Status, now_ms: int) -> list[tuple[str, str]]:
             f"{output.plural(status.samples, 'sample')} in {output.plural(status.frames, 'frame')}, "
             f"{output.plural(status.batches, 'batch', 'batches')} since the start",
         ),
+        *([("confirmed", _confirmed(status.peers))] if status.peers.enabled else []),
         ("waiting", f"{output.plural(status.queue.packets, 'packet')}, {output.size(status.queue.bytes)}"),
         ("listens", f"udp {udp}, http {status.http}, mqtt {mqtt}"),
+        *([("peers", _peers(status.peers))] if status.peers.enabled else []),
         ("disk", f"{output.size(status.disk_free_bytes)} free"),
     ]
+
+
+def _confirmed(peers: PeersRow) -> str:
+    confirmed = peers.confirmed
+    if not confirmed.active:
+        return "nothing: there is no quorum to do it"
+    size = output.plural(confirmed.size, "entry", "entries")
+    quorum = f"by {confirmed.quorum} of {confirmed.parties}"
+    if not confirmed.lag_entries:
+        return f"{size} {quorum}, all"
+    waiting = output.plural(confirmed.lag_entries, "waits", "wait")
+    return f"{size} {quorum}, {waiting} for {output.span(confirmed.lag_ms / 1000)}"
+
+
+def _peers(peers: PeersRow) -> str:
+    if not peers.member:
+        return f"none yet, listens on {peers.listen}"
+    behind = (
+        f", {output.plural(peers.mirror_lag_entries, 'entry', 'entries')} of theirs still to copy"
+        if peers.mirror_lag_entries
+        else ""
+    )
+    return f"{peers.alive} of {peers.members} answer, roster {peers.roster}, listens on {peers.listen}{behind}"
 
 
 def attention(status: Status, now_ms: int) -> list[tuple[str, str]]:
@@ -111,6 +136,7 @@ def attention(status: Status, now_ms: int) -> list[tuple[str, str]]:
         found.append(words.held(status.held))
     if status.mqtt.enabled and not status.mqtt.connected:
         found.append(words.broker(status.mqtt.why))
+    found += federation_words.attention(status.peers)
     if status.mqtt.refused:
         found.append(
             (

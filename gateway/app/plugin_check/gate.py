@@ -23,6 +23,7 @@ from gateway.app.requests import Reach
 from gateway.app.spine import Spine
 from gateway.app.startup import Store, open_store
 from gateway.app.verbs import Verbs
+from gateway.app.verbs_peer import PeerVerbs
 from gateway.core.effects import Effect
 from gateway.errors import ConfigError, LocalError
 from gateway.net.control import Caller
@@ -114,7 +115,16 @@ class Gate:
         house.publish()
         house.utc_ms()
         reach = Reach(self._udp.host, self._udp.port, "", config.limits.pairing_s, int(time.time() * 1000))
-        self._verbs = Verbs(spine, house, self._store, Door(config.access.actors), reach, dict, lambda: None)
+        self._verbs = Verbs(
+            spine,
+            house,
+            self._store,
+            Door(config.access.actors),
+            reach,
+            dict,
+            lambda: None,
+            PeerVerbs(config, None),
+        )
         self._task = asyncio.create_task(spine.run(), name="spine")
         self._tap.pass_up = spine.arrivals.arrive
         self.starts += 1

@@ -1,0 +1,263 @@
+"""Steps of the machines that share the followed logs, one at a time, and their effects in their order.
+
+Guards the rule of witnesses: what a step promises is in peers.db before anybody hears of it, and no other step looks at
+the logs in between. An error of peers.db leaves memory ahead of the disk, so it ends this object: the federation loads
+the file again and makes another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.core import gossip_events as gossiping
+from gateway.core.contradiction import Alarm
+from gateway.core.follow import (
+    Followed,
+    Keep,
+    KeepCosigned,
+    KeepEntries,
+    KeepFork,
+    KeepHead,
+    KeepRoster,
+    Logs,
+    Shelves,
+)
+from gateway.core.gossip import Gossip
+from gateway.core.mirror import Blamed, Broken, Whole
+from gateway.core.roster import SignedRoster
+from gateway.core.witness import Answer, Witness
+from gateway.errors import StoreError
+from gateway.store.peers import PeerStore
+from gateway.tlog.fork import Fork
+from gateway.tlog.merkle import Frontier
+from gateway.tlog.tiles import frontier_from_tiles
+from gateway.wire.peer import EMPTY_BODY
+
+KEEPS: Final = (KeepHead, KeepEntries, KeepFork, KeepRoster, KeepCosigned)
+
+
+@dataclass(slots=True)
+class Reactions:
+    """What follows from effects, outside of this module. None of it may take a step.
+
+    Args:
+        tell: (peer, body, urgent) into an outbox.
+        behind: (origin) a mirror should pull.
+        cosigned: a cosignature of our own head came.
+        alarm: our own log turned up elsewhere.
+        forked: (origin, fork) evidence was kept for the first time.
+        roster: another version of the roster is durable, and counts.
+    """
+
+    tell: Callable[[str, bytes, bool], None]
+    behind: Callable[[str], None]
+    cosigned: Callable[[gossiping.Cosigned], None]
+    alarm: Callable[[Alarm], None]
+    forked: Callable[[str, Fork], None]
+    roster: Callable[[SignedRoster], None]
+
+
+@dataclass(slots=True)
+class Sums:
+    """What was done since the last report."""
+
+    heads: int = 0
+    entries: int = 0
+    cosigned: int = 0
+
+
+class Steps:
+    """The one place where these machines are stepped.
+
+    Args:
+        store: peers.db.
+        logs: what is followed. ours: our own log among them.
+        shelves: entries and tiles.
+        witness: answers whoever asks for cosignatures.
+        own_head: gives our log's newest signed note, with its size and root; an empty note before the first.
+        reactions: see there.
+    """
+
+    def __init__(
+        self,
+        store: PeerStore,
+        logs: Logs,
+        ours: Followed,
+        shelves: Shelves,
+        witness: Witness,
+        own_head: Callable[[], tuple[bytes, int, bytes]],
+        reactions: Reactions,
+    ) -> None:
+        self.turn = asyncio.Lock()
+        self.logs = logs
+        self.gossip: Gossip | None = None
+        self.learning = False
+        """This witness may have forgotten what it promised: it asks before it cosigns."""
+        self.failed: StoreError | None = None
+        self.refused: Counter[tuple[str, str]] = Counter()
+        """(peer, code) -> how often."""
+        self.sums = Sums()
+        self._store = store
+        self._ours = ours
+        self._shelves = shelves
+        self._witness = witness
+        self._own_head = own_head
+        self._react = reactions
+        self._published = b""
+
+    async def step(self, *happened: gossiping.Event, asker: str = "") -> bytes:
+        """Have gossip take events.
+
+        Args:
+            happened: in this order.
+            asker: the peer whose request is being answered.
+
+        Returns:
+            What to answer it.
+
+        Raises:
+            StoreError: peers.db failed; nothing more can be done with this object.
+        """
+        async with self.turn:
+            return await self._gossiped(happened, asker)
+
+    async def add_checkpoint(self, body: bytes) -> Answer:
+        """Answer a log that asks for a cosignature; raises as `step`."""
+        if self.learning:
+            return Answer(
+                503, "text/plain; charset=utf-8", b"this witness is still asking what it promised\n"
+            )
+        async with self.turn:
+            await self._gossiped(())
+            effects, answer = self._witness.add_checkpoint(body, int(time.time()))
+            await self._perform(effects)
+            for effect in effects:
+                if isinstance(effect, KeepFork):
+                    await self._gossiped((gossiping.ForkFound(effect.origin, effect.fork),))
+            self.sums.cosigned += answer.status == 200
+            return answer
+
+    async def cosign_own(self, note: bytes) -> str:
+        """Have our own witness cosign a head of ours; raises as `step`."""
+        if self.learning:
+            return ""
+        async with self.turn:
+            await self._gossiped(())
+            effects, line = self._witness.cosign_own(note, int(time.time()))
+            await self._perform(effects)
+            return line
+
+    async def monitor(self, origin_hash: str) -> bytes | None:
+        """The newest head of a log that is promised, cosigned; None where there is none."""
+        async with self.turn:
+            # Not between a step and its disk: only what is written down is shown.
+            return None if self.learning else self._witness.monitor(origin_hash, int(time.time()))
+
+    def learn_no_more(self) -> None:
+        """Peers told what they know: this witness cosigns from now on."""
+        self.learning = False
+        if self.gossip is not None:
+            self.gossip.cosigns = True
+
+    async def perform(self, effects: Sequence[Any]) -> None:
+        """Perform effects of the mirrors, which hold `turn`; raises as `step`."""
+        await self._perform(effects)
+
+    # ---- inside the lock --------------------------------------------------------------------------------------------
+
+    async def _gossiped(self, happened: Sequence[gossiping.Event], asker: str = "") -> bytes:
+        if self.failed is not None:
+            raise self.failed
+        answers: list[bytes] = []
+        for event in (*self._own(), *happened):
+            if self.gossip is not None:
+                effects = self.gossip.step(event, time.monotonic_ns(), int(time.time()))
+                answers += await self._perform(effects, asker)
+        for later in answers[1:]:
+            self._react.tell(asker, later, False)
+        return answers[0] if answers else EMPTY_BODY
+
+    def _own(self) -> list[gossiping.Event]:
+        """Follow our own log up to its newest signed head: nobody may know more of it than we do."""
+        note, size, root = self._own_head()
+        if note == self._published or not note:
+            return []
+        self._published = note
+        self._ours.tree = frontier_from_tiles(self._shelves(self._ours.origin), size)
+        self._ours.whole, self._ours.whole_size = note, size
+        return [gossiping.Published(note, size, root)]
+
+    async def _perform(self, effects: Sequence[Any], asker: str = "") -> list[bytes]:
+        answers: list[bytes] = []
+        keeps: list[Keep] = []
+        forks: list[gossiping.Event] = []
+        for effect in effects:
+            if isinstance(effect, KEEPS):
+                keeps.append(effect)
+                continue
+            await self._keep(keeps)
+            match effect:
+                case gossiping.Tell(peer, body, urgent):
+                    if peer == asker:
+                        answers.append(body)
+                    else:
+                        self._react.tell(peer, body, urgent)
+                case gossiping.Behind(origin, _):
+                    self._react.behind(origin)
+                case gossiping.Cosigned():
+                    self._react.cosigned(effect)
+                case gossiping.OwnAhead(note, size):
+                    self._react.alarm(Alarm("a peer", size, note, None))
+                case gossiping.OwnForked(fork):
+                    self._react.alarm(Alarm("a peer", 0, fork.b, fork))
+                case gossiping.ForkKept(origin, fork, _):
+                    self._react.forked(origin, fork)
+                case gossiping.RosterKept(signed):
+                    self._react.roster(signed)
+                case gossiping.RosterDiffers(peer, _):
+                    self.refused[peer, "roster"] += 1
+                case gossiping.Refused(peer, code):
+                    self.refused[peer, code] += 1
+                case Alarm():
+                    self._react.alarm(effect)
+                    if effect.fork is not None:
+                        forks.append(gossiping.ForkFound(self._ours.origin, effect.fork))
+                case Whole():
+                    pass
+                case Blamed(source, _, why):
+                    self.refused[source.name, why] += 1
+                case Broken(origin):
+                    await self._drop(origin)
+        await self._keep(keeps)
+        for event in forks:
+            await self._gossiped((event,))
+        return answers
+
+    async def _keep(self, keeps: list[Keep]) -> None:
+        if not keeps:
+            return
+        try:
+            await self._store.keep(keeps)
+        except StoreError as error:
+            self.failed = error
+            raise
+        for keep in keeps:
+            self.sums.heads += isinstance(keep, KeepHead) and keep.origin != self._ours.origin
+            self.sums.entries += len(keep.entries) if isinstance(keep, KeepEntries) else 0
+        keeps.clear()
+
+    async def _drop(self, origin: str) -> None:
+        """A mirror is not what it should be: forget it and pull it again."""
+        try:
+            await self._store.drop(origin)
+        except StoreError as error:
+            self.failed = error
+            raise
+        if (log := self.logs.of(origin)) is not None:
+            log.tree, log.tails, log.whole, log.whole_size = Frontier(), {}, b"", 0
+            self._react.behind(origin)

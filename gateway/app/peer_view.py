@@ -1,0 +1,179 @@
+"""What `peer list`, `peer compare`, `peer evidence` and `status` show of the federation: plain rows. Decides nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from gateway.app.federation import Federation
+from gateway.app.peer_report import is_alive
+from gateway.core.follow import Followed
+from gateway.core.member import Member
+from gateway.errors import RemoteError, Unreachable
+from gateway.net.peer_tls import pin
+from gateway.store.peer_rows import StoredFork
+from gateway.tlog.checkpoint import open_checkpoint, origin_hash, parse_checkpoint
+from gateway.tlog.fork import parse_fork
+from gateway.tlog.note import MAX_NOTE_BYTES, parse_note
+from gateway.tlog.text import encode_base64
+
+Row = dict[str, Any]
+
+
+def confirmed(federation: Federation) -> Row:
+    """How far our own log is confirmed, and what is missing."""
+    confirming, roster = federation.machines.confirming, federation.membership.roster
+    machine = confirming.machine
+    return {
+        "active": machine.active,
+        "size": confirming.size,
+        "at_ms": machine.confirmed_at_ms,
+        "lag_entries": machine.lag.entries if machine.active else 0,
+        "lag_ms": machine.lag.age_ns(time.monotonic_ns()) // 1_000_000 if machine.active else 0,
+        "quorum": roster.quorum if roster else 0,
+        "parties": len(roster.parties) if roster else 0,
+        "witnesses": [
+            {"name": row.name, "url": row.url, "size": row.size, "why": row.why} for row in machine.rows()
+        ],
+    }
+
+
+def roster_row(federation: Federation) -> Row:
+    """The roster in force."""
+    roster, anchor = federation.membership.roster, federation.membership.anchor
+    return {
+        "version": roster.version if roster else 0,
+        "federation": roster.federation.hex() if roster else "",
+        "threshold": roster.threshold if roster else 0,
+        "keys": [key.encode() for key in roster.keys] if roster else [],
+        "faulty": roster.faulty if roster else 0,
+        "quorum": roster.quorum if roster else 0,
+        "witnesses": [witness.name for witness in roster.outside] if roster else [],
+        "waiting_for": anchor.url if anchor and federation.membership.us is None else "",
+    }
+
+
+def peers(federation: Federation) -> list[Row]:
+    """All members, ourselves first."""
+    membership = federation.membership
+    us = membership.us
+    rows = [_member(federation, us, ours=True)] if us else []
+    return rows + [_member(federation, member, ours=False) for member in membership.others]
+
+
+def _member(federation: Federation, member: Member, *, ours: bool) -> Row:
+    machines = federation.machines
+    log, gossip = machines.logs.of(member.origin), machines.steps.gossip
+    heard_ns = None if gossip is None or ours else gossip.liveness.heard_ns(member.name)
+    state = "us" if ours else "alive" if is_alive(machines.steps, member.name) else "away"
+    if state == "away" and heard_ns is None:
+        state = "never"
+    seen_ms = 0 if heard_ns is None else _now_ms() - (time.monotonic_ns() - heard_ns) // 1_000_000
+    return {
+        "name": member.name,
+        "origin": member.origin,
+        "url": member.url,
+        "group": member.group,
+        "state": state,
+        "seen_ms": seen_ms,
+        "size": log.size if log else 0,
+        "lag_entries": 0 if ours or log is None else max(log.size - log.whole_size, 0),
+        "frozen": log.frozen if log else False,
+        "pin": pin(member.certs[0]),
+        "refused": dict(federation.report.refused.get(member.name, {})),
+    }
+
+
+def summary(federation: Federation) -> Row:
+    """For `status`: a line or two."""
+    membership, machines = federation.membership, federation.machines
+    others = membership.others
+    return {
+        "enabled": True,
+        "listen": f"{federation.edge.host}:{federation.edge.port}",
+        "member": membership.us is not None,
+        "members": len(others),
+        "alive": sum(is_alive(machines.steps, member.name) for member in others),
+        "roster": membership.roster.version if membership.roster else 0,
+        "waiting_for": roster_row(federation)["waiting_for"],
+        "frozen": [log.origin for log in machines.logs if log.frozen],
+        "mirror_lag_entries": sum(max(log.size - log.whole_size, 0) for log in _mirrored(federation)),
+        "learning": machines.steps.learning,
+        "down": machines.steps.failed is not None,
+        "confirmed": confirmed(federation),
+    }
+
+
+async def compare(federation: Federation, name: str = "") -> list[Row]:
+    """Ask every peer for every log's head, and hold it against ours.
+
+    Args:
+        federation: ours.
+        name: of the one member whose log is looked at; empty for all.
+    """
+    rows = []
+    for log in list(federation.machines.logs):
+        member = federation.membership.roster.of_origin(log.origin) if federation.membership.roster else None
+        if not log.data or (name and (member is None or member.name != name)):
+            continue
+        told = [await _head_at(federation, peer, log) for peer in federation.membership.others]
+        rows.append(
+            {
+                "origin": log.origin,
+                "size": log.size,
+                "root": encode_base64(log.root),
+                "frozen": log.frozen,
+                "peers": told,
+            }
+        )
+    return rows
+
+
+async def _head_at(federation: Federation, peer: Member, log: Followed) -> Row:
+    row: Row = {"name": peer.name, "size": 0, "root": "", "agrees": None, "at_ms": _now_ms()}
+    try:
+        note = await federation.machines.get(
+            peer.url, f"{origin_hash(log.origin)}/checkpoint", MAX_NOTE_BYTES
+        )
+        head = open_checkpoint(note, *log.vkeys) if note else None
+    except (Unreachable, RemoteError) as error:
+        return {**row, "why": error.code}
+    if head is None:
+        return row
+    row |= {"size": head.size, "root": encode_base64(head.root)}
+    known = log.whole_size if not log.ours else log.tree.size
+    if head.size <= known:
+        mine = log.root_at(head.size, federation.machines.shelf_of(log.origin))
+        row["agrees"] = None if mine is None else mine == head.root
+    return row
+
+
+async def evidence(federation: Federation, wanted: str = "") -> list[Row]:
+    """Evidence that was kept, oldest first.
+
+    Args:
+        federation: ours.
+        wanted: the beginning of an id; empty for all.
+    """
+    return [_fork(stored) for stored in await federation.store.forks() if stored.id.hex().startswith(wanted)]
+
+
+def _fork(stored: StoredFork) -> Row:
+    fork = parse_fork(stored.data)
+    a, b = (parse_checkpoint(parse_note(note).text) for note in (fork.a, fork.b))
+    return {
+        "id": stored.id.hex(),
+        "origin": stored.origin,
+        "size_a": a.size,
+        "size_b": b.size,
+        "seen_ms": stored.seen_ms,
+        "raw": stored.data.decode(),
+    }
+
+
+def _mirrored(federation: Federation) -> list[Followed]:
+    return [log for log in federation.machines.logs if log.data and not log.ours]
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

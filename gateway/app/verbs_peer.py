@@ -1,0 +1,122 @@
+"""Verbs of the control socket about peers: cards, the roster, what peers know, evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from gateway.app import peer_view
+from gateway.app.config_tables import Config
+from gateway.app.federation import Federation
+from gateway.app.requests import Args, text
+from gateway.core.card import MAX_CARD_BYTES, make_card, parse_card
+from gateway.core.member import Member
+from gateway.core.roster import MAX_ROSTER_BYTES, Anchor
+from gateway.errors import ConfigError, LocalError
+from gateway.keys.did import did_key
+from gateway.net.control import Caller
+from gateway.net.peer_tls import certificate
+
+
+class PeerVerbs:
+    """Answers them.
+
+    Args:
+        config: of the daemon.
+        federation: None where peers are off.
+    """
+
+    def __init__(self, config: Config, federation: Federation | None) -> None:
+        self._config = config
+        self._federation = federation
+
+    def verbs(self) -> dict[str, Callable[[Args, Caller], Awaitable[Args]]]:
+        """Name -> verb."""
+        return {
+            "peer.card": self._card,
+            "peer.roster": self._roster,
+            "peer.roster.publish": self._publish,
+            "peer.accept": self._accept,
+            "peer.list": self._list,
+            "peer.compare": self._compare,
+            "peer.evidence": self._evidence,
+        }
+
+    def summary(self) -> Args:
+        """For `status`."""
+        return {"enabled": False} if self._federation is None else peer_view.summary(self._federation)
+
+    def checkpoint(self, size: int, newest: bytes) -> bytes:
+        """The head for a proof of what `size` entries hold: a confirmed one if there is one, else `newest`."""
+        return newest if self._federation is None else self._federation.proof_checkpoint(size)
+
+    def _on(self) -> Federation:
+        if self._federation is None:
+            raise ConfigError(
+                "peers_off",
+                "this gateway takes part in no federation: [peers] enabled is false",
+                "Set it to true in the configuration, with a url, and restart the daemon.",
+            )
+        return self._federation
+
+    async def _card(self, args: Args, caller: Caller) -> Args:
+        federation, url = self._on(), self._config.peers.url
+        if not url:
+            raise ConfigError(
+                "peers_url",
+                "[peers] url is empty, so nobody could find this gateway",
+                "Set it to the address that the others must use, like https://HOST:4749, and restart the daemon.",
+            )
+        keys, roster = federation.house.keys, federation.membership.roster
+        anchor = (
+            Anchor(roster.federation, roster.keys, roster.threshold, roster.version, url) if roster else None
+        )
+        us, name = federation.membership.us, self._config.gateway.name
+        certs = tuple(certificate(key, name) for key in keys.tls_keys)
+        group = us.group if us else name
+        did = did_key(keys.entry.public)
+        member = Member(name, did, keys.log_vkeys, keys.witness_vkeys, url, certs, group)
+        card = make_card(keys.entry, member, anchor)
+        return {"card": card.raw.decode(), "text": card.text(), "fingerprint": card.fingerprint}
+
+    async def _roster(self, args: Args, caller: Caller) -> Args:
+        roster = self._on().membership.roster
+        return {
+            "raw": self._on().raw_roster().decode(),
+            "version": roster.version if roster else 0,
+            "policy": roster.policy if roster else "",
+        }
+
+    async def _publish(self, args: Args, caller: Caller) -> Args:
+        signed = await self._on().publish(text(args, "raw", MAX_ROSTER_BYTES).encode())
+        return {"version": signed.roster.version, "members": len(signed.roster.members)}
+
+    async def _accept(self, args: Args, caller: Caller) -> Args:
+        federation = self._on()
+        card = parse_card(text(args, "card", 2 * MAX_CARD_BYTES))
+        if card.anchor is None:
+            raise LocalError(
+                "card_anchor",
+                f"the card of {card.member.name} belongs to no federation yet",
+                "Its gateway begins one with `vestibule peer init`; then ask for its card again.",
+            )
+        await federation.membership.accept(card.anchor)
+        federation.accepted()
+        return {
+            "federation": card.anchor.federation.hex(),
+            "version": card.anchor.version,
+            "member": federation.membership.us is not None,
+        }
+
+    async def _list(self, args: Args, caller: Caller) -> Args:
+        federation = self._on()
+        return {
+            "peers": peer_view.peers(federation),
+            "roster": peer_view.roster_row(federation),
+            "confirmed": peer_view.confirmed(federation),
+        }
+
+    async def _compare(self, args: Args, caller: Caller) -> Args:
+        return {"logs": await peer_view.compare(self._on(), text(args, "name", 64, ""))}
+
+    async def _evidence(self, args: Args, caller: Caller) -> Args:
+        return {"evidence": await peer_view.evidence(self._on(), text(args, "id", 64, ""))}

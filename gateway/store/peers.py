@@ -1,0 +1,391 @@
+"""peers.db: what this gateway promised about other logs, and its verified copies of them.
+
+Guards two rules: what is asked to be kept is durable, whole and in order, before `keep` returns; and nothing that was
+kept is changed: a head only moves on from where it was, entries and tiles only grow, evidence and rosters stay.
+Recording never waits for it: it has a file, a connection and a thread of its own. Source: docs/store-format.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from gateway.core.follow import Keep, KeepCosigned, KeepEntries, KeepFork, KeepHead, KeepRoster
+from gateway.errors import Damage, Divergence, ProofError, StoreError, StoreRefused
+from gateway.store import peers_schema
+from gateway.store.db import damaged, sqlite_error
+from gateway.store.peer_file import connect, home, make_file, read_only, set_up
+from gateway.store.peer_rows import LogRow, PeerRows, PeerShelf, StoredFork, StoredLog
+from gateway.store.records import Row
+from gateway.tlog.fork import fork_id
+from gateway.tlog.merkle import EMPTY_ROOT, Frontier, leaf_hash
+from gateway.tlog.text import HASH_BYTES
+from gateway.tlog.tiles import TILE_WIDTH, frontier_from_tiles, tails_at
+
+T = TypeVar("T")
+
+_SETTLED: Final = "settled"
+"""Key of `meta`: the file that was filled, as `home` names it. No row before that."""
+
+_ADD_LOG: Final = "INSERT OR IGNORE INTO logs VALUES (NULL, ?, 0, ?, x'', 0, ?, x'', 0)"
+_LOG: Final = "SELECT log FROM logs WHERE origin = ?"
+_MOVE_HEAD: Final = """
+UPDATE logs SET size = ?, root = ?, note = ?
+WHERE log = ? AND size = ? AND (size < ? OR size = ? AND root = ?)
+"""
+_MOVE_TREE: Final = "UPDATE logs SET tree_size = ?, tree_root = ? WHERE log = ? AND tree_size = ?"
+_SET_WHOLE: Final = "UPDATE logs SET whole = ?, whole_size = ? WHERE log = ?"
+_ADD_ENTRY: Final = "INSERT INTO entries VALUES (?, ?, ?)"
+_GROW_TILE: Final = """
+INSERT INTO tiles VALUES (?, ?, ?, ?)
+ON CONFLICT (log, level, n) DO UPDATE SET data = excluded.data
+WHERE substr(excluded.data, 1, length(tiles.data)) = tiles.data
+"""
+_ADD_FORK: Final = "INSERT OR IGNORE INTO forks VALUES (NULL, ?, ?, ?, ?)"
+_ADD_ROSTER: Final = "INSERT OR IGNORE INTO rosters VALUES (?, ?)"
+_SET_COSIGNED: Final = "INSERT OR REPLACE INTO cosigned VALUES (1, ?, ?, ?)"
+_SET_META: Final = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerState:
+    """What a start goes on with.
+
+    Args:
+        fresh: the file is new, or stands where it was never settled (`PeerStore.settle`): whatever our witness
+            promised before is not known here. Nothing may be cosigned before peers told what they know.
+        roster_version, roster: the newest version that was verified; 0 and empty for none.
+        logs: all that were ever heard of, by origin.
+        cosigned: the newest checkpoint of our own log that a quorum cosigned.
+        dropped: origins whose mirror was damaged at its end and was dropped; it is pulled again.
+    """
+
+    fresh: bool
+    roster_version: int
+    roster: bytes
+    logs: dict[str, StoredLog]
+    cosigned: KeepCosigned | None
+    dropped: tuple[str, ...]
+
+
+class PeerStore:
+    """The open file, with its one writer. Made by `PeerStore.open`."""
+
+    def __init__(self, path: Path, home: str, writer: sqlite3.Connection) -> None:
+        self._home = home
+        self._writer = writer
+        self._readers = [
+            read_only(path, cache) for cache in (peers_schema.CACHE_KIB, peers_schema.SHELF_CACHE_KIB)
+        ]
+        self._rows, self._shelves = map(PeerRows, self._readers)
+        # One thread each, so that a reader never waits for a disk that is being written, and keeps stay in order.
+        self._keeping = ThreadPoolExecutor(max_workers=1, thread_name_prefix="peers")
+        self._reading = ThreadPoolExecutor(max_workers=1, thread_name_prefix="peers-read")
+        self._failed = False
+
+    @classmethod
+    async def open(cls, path: Path, *, create: bool = False) -> PeerStore:
+        """Open the file.
+
+        Args:
+            path: `Layout.peers`.
+            create: make it if it is not there or unfinished; it is `fresh` then.
+
+        Raises:
+            StoreRefused: `store_missing`, `not_ours`, `newer`, `older`.
+            StoreError: `wal`; `disk_full`, `disk_io`, `store_busy`.
+            Damage: `database`.
+        """
+        return await asyncio.to_thread(cls._open, path, create)
+
+    @classmethod
+    def _open(cls, path: Path, create: bool) -> PeerStore:
+        if create and not path.exists():
+            make_file(path)
+        elif not path.exists():
+            raise StoreRefused("store_missing", f"{path.name} is not there", "Check `--data-dir`.")
+        here = home(path)
+        writer: sqlite3.Connection | None = None
+        try:
+            writer = connect(path, "rw")
+            set_up(writer, create)
+            return cls(path, here, writer)
+        except BaseException as error:
+            if writer is not None:
+                writer.close()
+            if isinstance(error, sqlite3.Error):
+                raise sqlite_error(error, "peers.db cannot be opened") from error
+            if isinstance(error, UnicodeDecodeError):
+                raise damaged("peers.db cannot be opened") from error
+            raise
+
+    async def close(self) -> None:
+        """Close everything; what was asked to be kept is kept first, and the write-ahead log is folded in."""
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._reading.shutdown()
+        self._keeping.shutdown()
+        for reader in self._readers:
+            reader.close()
+        self._writer.close()
+
+    # ---- writing ----------------------------------------------------------------------------------------------
+
+    async def keep(self, items: Sequence[Keep]) -> None:
+        """Make all of this durable in ONE transaction, in order, or nothing of it.
+
+        Transactions run one after another, in the order of the calls. A cancelled caller still waits for the end of
+        its own: `CancelledError` means that it is committed. After any other error the state in memory is ahead of
+        the disk: `load` it again.
+
+        Raises:
+            StoreError: `disk_full`, `disk_io`, `store_busy`, `row`: nothing was written. With `fatal=True`
+                (`conflict`, `commit_unknown` ...): exit, restart, re-read.
+            Divergence: `peer_head`, a head does not move on from where it is; `mirror_moved`, entries do not follow
+                those that are there; `mirror_tile`, a row of tiles would change. Nothing was written.
+            LocalError: `fork`, evidence that is larger than evidence may be.
+        """
+        if items:
+            encoded = {id(item): item.fork.encode() for item in items if isinstance(item, KeepFork)}
+            await self._write(lambda: self._keep(items, encoded))
+
+    async def settle(self) -> None:
+        """Write down that peers were asked what they know: from now on the file is not `fresh`.
+
+        Raises:
+            StoreError: as `keep`.
+        """
+        await self._write(lambda: self._transaction(lambda: self._one(_SET_META, _SETTLED, self._home)))
+
+    async def set_meta(self, key: str, value: str) -> None:
+        """Write down a fact about this gateway's part in the federation.
+
+        Raises:
+            StoreError: as `keep`.
+        """
+        await self._write(lambda: self._transaction(lambda: self._one(_SET_META, key, value)))
+
+    async def meta(self, key: str) -> str | None:
+        """What `set_meta` wrote down; raises as `forks`."""
+        return await self._read(lambda: self._rows.meta(key))
+
+    async def drop(self, origin: str) -> None:
+        """Forget entries and tiles of a mirror, so that it is pulled again; head and evidence stay.
+
+        Raises:
+            StoreError: as `keep`.
+        """
+        await self._write(lambda: self._transaction(lambda: self._drop(origin)))
+
+    def _keep(self, items: Sequence[Keep], encoded: dict[int, bytes]) -> None:
+        def work() -> None:
+            for item in items:
+                match item:
+                    case KeepHead():
+                        log, head = self._log(item.origin), (item.size, item.root)
+                        row = (*head, item.note, log, item.old_size, item.size, *head)
+                        self._exactly(1, "peer_head", _MOVE_HEAD, [row])
+                    case KeepEntries():
+                        self._keep_entries(item)
+                    case KeepFork():
+                        data = encoded[id(item)]
+                        self._log(item.origin)
+                        self._one(_ADD_FORK, fork_id(item.fork), item.origin, data, item.seen_ms)
+                    case KeepRoster():
+                        self._one(_ADD_ROSTER, item.version, item.raw)
+                    case KeepCosigned():
+                        self._one(_SET_COSIGNED, item.size, item.note, item.at_ms)
+
+        self._transaction(work)
+
+    def _keep_entries(self, item: KeepEntries) -> None:
+        log = self._log(item.origin)
+        if item.size != item.first + len(item.entries):
+            raise _diverged("mirror_moved")
+        self._exactly(1, "mirror_moved", _MOVE_TREE, [(item.size, item.root, log, item.first)])
+        self._writer.executemany(
+            _ADD_ENTRY, [(log, at, data) for at, data in enumerate(item.entries, item.first)]
+        )
+        tiles = [(log, tile.level, tile.n, tile.data) for tile in item.tiles]
+        self._exactly(len(tiles), "mirror_tile", _GROW_TILE, tiles)
+        if item.whole:
+            self._one(_SET_WHOLE, item.whole, item.size, log)
+
+    def _drop(self, origin: str) -> None:
+        log = self._log(origin)
+        self._one("DELETE FROM entries WHERE log = ?", log)
+        self._one("DELETE FROM tiles WHERE log = ?", log)
+        back = "UPDATE logs SET tree_size = 0, tree_root = ?, whole = x'', whole_size = 0 WHERE log = ?"
+        self._one(back, EMPTY_ROOT, log)
+
+    def _log(self, origin: str) -> int:
+        self._one(_ADD_LOG, origin, EMPTY_ROOT, EMPTY_ROOT)
+        return int(self._writer.execute(_LOG, (origin,)).fetchone()[0])
+
+    def _one(self, sql: str, *args: object) -> None:
+        self._writer.execute(sql, args)
+
+    def _exactly(self, count: int, code: str, sql: str, rows: list[Row]) -> None:
+        # of no rows SQLite counts -1
+        if rows and self._writer.executemany(sql, rows).rowcount != count:
+            raise _diverged(code)
+
+    def _transaction(self, work: Callable[[], None]) -> None:
+        if self._failed:
+            raise StoreError(
+                "commit_unknown", "a commit failed before with an unknown outcome", "Restart.", fatal=True
+            )
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            work()
+        except (sqlite3.Error, OverflowError, Divergence) as error:
+            self._roll_back(error)
+            if isinstance(error, OverflowError):
+                raise StoreError("row", "a number is too large for its column") from error
+            if isinstance(error, sqlite3.Error):
+                raise sqlite_error(error, "peers.db cannot be written") from error
+            raise
+        try:
+            self._writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            # As of the store itself: not even a rollback may be tried, it would only hide which (docs/adr/0003).
+            self._failed = True
+            raise sqlite_error(error, "the outcome of a commit is unknown", fatal=True) from error
+
+    def _roll_back(self, cause: Exception) -> None:
+        try:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+        except sqlite3.Error:
+            self._failed = True
+            raise StoreError(
+                "rollback_failed", "a failed transaction cannot be rolled back", "Restart.", fatal=True
+            ) from cause
+
+    async def _write(self, work: Callable[[], None]) -> None:
+        done = asyncio.get_running_loop().run_in_executor(self._keeping, work)
+        try:
+            await asyncio.shield(done)
+        except asyncio.CancelledError:
+            while not done.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait((done,))
+            done.result()
+            raise
+
+    # ---- reading ----------------------------------------------------------------------------------------------
+
+    async def load(self) -> PeerState:
+        """Read what a start needs, and drop the mirrors that are damaged where they would grow on.
+
+        Raises:
+            StoreError: `disk_io`; as `keep`, where a mirror is dropped.
+            Damage: `database`.
+        """
+        state = await self._read(self._load)
+        for origin in state.dropped:
+            await self.drop(origin)
+        return state
+
+    async def forks(self) -> list[StoredFork]:
+        """Evidence, oldest first.
+
+        Raises:
+            StoreError: `disk_io`.
+            Damage: `database`.
+        """
+        return await self._read(self._rows.forks)
+
+    async def rosters(self) -> list[KeepRoster]:
+        """Versions of the roster, ascending; raises as `forks`."""
+        return await self._read(self._rows.rosters)
+
+    async def tile(self, origin: str, level: int, n: int, width: int) -> bytes | None:
+        """The first `width` hashes of a tile, None if they are not there; raises as `forks`."""
+        data = await self._read(lambda: self._rows.tile(origin, level, n))
+        return data[: width * HASH_BYTES] if len(data) >= width * HASH_BYTES else None
+
+    async def entries_of(self, origin: str, first: int, count: int) -> list[bytes]:
+        """Leaf data of up to `count` entries of a mirror from `first` on.
+
+        Raises:
+            StoreError: `disk_io`.
+            Damage: `entry_missing`, there is a hole among them; `database`.
+        """
+        return await self._read(lambda: self._rows.entries(origin, first, count))
+
+    def shelf(self, origin: str) -> PeerShelf:
+        """Entries and tiles of a mirror, read at once: for the steps of machines, which wait for nothing.
+
+        All shelves share one connection: use them in one thread. They see everything that was kept before.
+        """
+        return self._shelves.shelf(origin)
+
+    def _load(self) -> PeerState:
+        logs: dict[str, StoredLog] = {}
+        dropped: list[str] = []
+        for row in self._rows.logs():
+            tree, tails = Frontier(), dict[int, bytes]()
+            if row.tree_size:
+                try:
+                    tree, tails = _edge(self._rows.shelf(row.origin), row)
+                except (Damage, ProofError):
+                    dropped.append(row.origin)
+            sound = tree.size == row.tree_size
+            logs[row.origin] = StoredLog(
+                row.origin,
+                row.size,
+                row.root,
+                row.note,
+                tree,
+                tails,
+                row.whole if sound else b"",
+                row.whole_size if sound else 0,
+                row.frozen,
+            )
+        roster = self._rows.newest_roster()
+        return PeerState(
+            self._rows.meta(_SETTLED) != self._home,
+            roster.version if roster else 0,
+            roster.raw if roster else b"",
+            logs,
+            self._rows.cosigned(),
+            tuple(dropped),
+        )
+
+    async def _read(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._reading, work)
+
+
+def _edge(shelf: PeerShelf, row: LogRow) -> tuple[Frontier, dict[int, bytes]]:
+    """Right edge of a mirror, read again from its tiles and its newest entries.
+
+    Raises:
+        Damage, ProofError: it is not what was kept.
+    """
+    size = row.tree_size
+    tree = frontier_from_tiles(shelf, size)
+    first = (size - 1) // TILE_WIDTH * TILE_WIDTH
+    leaves = b"".join(map(leaf_hash, shelf.entries(first, size - first)))
+    if (
+        (tree.size, tree.root()) != (size, row.tree_root)
+        or leaves != shelf.hash_tile(0, first // TILE_WIDTH, size - first)
+        or not row.whole_size <= size <= row.size
+    ):
+        raise Damage("mirror", f"the mirror of {row.origin} is not what was kept", where={"log": row.origin})
+    return tree, {tile.level: shelf.hash_tile(tile.level, tile.n, tile.width) for tile in tails_at(size)}
+
+
+def _diverged(code: str) -> Divergence:
+    return Divergence(
+        code,
+        "peers.db is not where its writer left it",
+        "Stop; run `vestibule fsck`. Nothing was cosigned.",
+    )

@@ -1,0 +1,454 @@
+"""Members of the federation that lie, strangers that pretend to be members, and what they say.
+
+A liar keeps real machines behind its faces: so that it is believed, knows what everybody knows, and its lies come
+beside what is true. Each lie is a class with `tick`, which is asked once a second; all chance is the world's.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+
+from gateway.core import gossip_events as ev
+from gateway.core.roster import SignedRoster, make_roster, sign_roster
+from gateway.errors import LocalError
+from gateway.tlog.checkpoint import Checkpoint, sign_checkpoint
+from gateway.tlog.fork import Fork
+from gateway.tlog.merkle import EMPTY_ROOT, consistency_ranges, node_hash, range_root
+from gateway.tlog.note import VerifierKey
+from gateway.tlog.text import MAX_SIZE
+from gateway.tlog.tiles import hash_at
+from gateway.wire import peer as wire
+from tests.sim.federation import SECOND, Peer, World
+from tests.sim.invariants import Watch, decoded
+from tests.sim.peer_logs import Branch, key_of, origin_of, signed
+
+
+class Face(Peer):
+    """What a liar shows to some: a real machine on one history of its log, which tells nothing against itself."""
+
+    def __init__(
+        self, world: World, name: str, roster: SignedRoster, own: Branch, follow: list[str] | None
+    ) -> None:
+        super().__init__(world, name, roster, None, own, follow)
+        self.audience: Callable[[str], bool] = lambda peer: True
+
+    def tell(self, told: ev.Tell) -> None:
+        if self.audience(told.peer) and not told.urgent:
+            super().tell(told)
+        else:
+            self.world.after(0, lambda boot=self.boot: self._unreached(boot, told.peer))  # type: ignore[misc]
+
+    def _unreached(self, boot: int, peer: str) -> None:
+        if boot == self.boot:
+            self.step(ev.Unreached(peer))
+
+
+class Liar:
+    """A member that lies: faces with real machines, and lies beside.
+
+    Args:
+        world: where it stands.
+        name: its name in the roster.
+        roster: the roster.
+        watch: is told what it signs.
+        honest: whom it lies to.
+        follow: whose logs it follows; everybody's where None.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        name: str,
+        roster: SignedRoster,
+        watch: Watch,
+        honest: Iterable[str],
+        follow: list[str] | None = None,
+    ) -> None:
+        self.world, self.name, self.roster, self.watch = world, name, roster, watch
+        self.honest = list(honest)
+        self.follow = follow
+        self.up = True
+        self.mute = False
+        self.lies: list[Lie] = []
+        self.faces: list[Face] = []
+        self.face_of: Callable[[str], Face] = lambda sender: self.faces[0]
+        world.speakers[name] = self
+
+    @property
+    def rng(self) -> random.Random:
+        """All chance."""
+        return self.world.rng
+
+    def show(self, branch: Branch) -> Face:
+        """Another face, with this history of its log."""
+        face = Face(self.world, self.name, self.roster, branch, self.follow)
+        self.watch.knows(branch)
+        self.faces.append(face)
+        return face
+
+    def start(self) -> None:
+        """Begin to lie."""
+        for face in self.faces:
+            face.start()
+        self.world.after(self.rng.randrange(SECOND), self._tick)
+
+    def _tick(self) -> None:
+        for lie in self.lies:
+            lie.tick()
+        self.world.after(SECOND, self._tick)
+
+    def say(self, to: str, *messages: wire.Message) -> None:
+        """Tell somebody something, whatever its limits say."""
+        try:
+            body = wire.encode_body(messages)
+        except LocalError:
+            return
+        self.say_bytes(to, body)
+
+    def say_bytes(self, to: str, body: bytes) -> None:
+        """Send bytes."""
+        self.world.exchange(self.name, to, body, self._heard)
+
+    def _heard(self, answer: bytes | None) -> None:
+        pass
+
+    def asked(self, sender: str, body: bytes) -> bytes | None:
+        face = self.face_of(sender) if self.faces else None
+        return None if self.mute or face is None or not face.up else face.asked(sender, body)
+
+    def fetched(self, sender: str, path: str) -> bytes | None:
+        face = self.face_of(sender) if self.faces else None
+        return None if self.mute or face is None or not face.up else face.fetched(sender, path)
+
+    # ---- what lies are made of --------------------------------------------------------------------------------------
+
+    def victim(self) -> str:
+        """Somebody honest."""
+        return self.rng.choice(self.honest)
+
+    def branch_of(self, name: str) -> Branch:
+        """The log of any member, as it is: a liar knows all that was ever published."""
+        return self.watch.branches[origin_of(name)][0]
+
+    def some_branch(self) -> Branch:
+        """The log of somebody honest that has entries."""
+        grown = [branch for name in self.honest if (branch := self.branch_of(name)).size > 1]
+        return self.rng.choice(grown)
+
+
+class Lie:
+    """One kind of lie.
+
+    Args:
+        liar: who tells it.
+    """
+
+    def __init__(self, liar: Liar) -> None:
+        self.liar, self.rng = liar, liar.rng
+
+    def tick(self) -> None:
+        """Lie for a second."""
+        raise NotImplementedError
+
+
+def two_faced(liar: Liar, common: Branch, at: str, victims: Iterable[str]) -> Callable[[], None]:
+    """Let a liar have two histories of its log, one for `victims` and one for all others.
+
+    Args:
+        liar: with no face yet.
+        common: its log until now.
+        at: `same` size, or the victims' history is `longer` or `shorter`.
+        victims: who is shown the second.
+
+    Returns:
+        Begins to show them.
+    """
+    chosen = set(victims)
+    second = common.fork(common.size, "second history")
+    liar.show(common)
+    liar.show(second)
+    liar.faces[0].audience = lambda peer: peer not in chosen
+    liar.faces[1].audience = lambda peer: peer in chosen
+    liar.face_of = lambda sender: liar.faces[sender in chosen]
+    more = {"same": (2, 2), "longer": (2, 5), "shorter": (5, 2)}[at]
+
+    def begin() -> None:
+        for face, count in zip(liar.faces, more, strict=True):
+            face.grow(count)
+        # it sees to it that both are seen soon
+        for face, told in (
+            (0, liar.rng.sample(sorted(set(liar.honest) - chosen), 1)),
+            (1, sorted(chosen)[:1]),
+        ):
+            for to in told:
+                _push(liar, liar.faces[face].own, to, common_size)
+
+    common_size = common.size
+    return begin
+
+
+def _push(liar: Liar, branch: Branch, to: str, old_size: int) -> None:
+    entries = branch.data[old_size:]
+    liar.say(to, wire.Head(_hash(branch), branch.note(), old_size, branch.roots[old_size], [], list(entries)))
+
+
+def _hash(branch: Branch) -> bytes:
+    return sha256(branch.origin.encode()).digest()
+
+
+class Forge(Lie):
+    """Entries, signatures and rosters that nobody wrote."""
+
+    def tick(self) -> None:
+        rng, liar = self.rng, self.liar
+        for _ in range(3):
+            branch = liar.some_branch()
+            old = rng.randrange(branch.size)
+            count = branch.size - old
+            lies = [rng.randbytes(20) for _ in range(count)]
+            mixed = [*branch.data[old : branch.size - 1], b"forged"]
+            root = rng.randbytes(32)
+            own = f"{branch.origin}\n{branch.size + 2}\n"
+            stolen = sign_checkpoint(
+                Checkpoint(branch.origin, branch.size + 2, root), branch.origin, key_of(liar.name, "log")
+            )
+            under_own_name = sign_checkpoint(
+                Checkpoint(branch.origin, branch.size + 2, root),
+                origin_of(liar.name),
+                key_of(liar.name, "log"),
+            )
+            flipped = bytearray(branch.note())
+            flipped[-3] ^= 1
+            notes = [
+                (branch.note(), old, lies),
+                (branch.note(), old, mixed),
+                (branch.note(), old, branch.data[old : branch.size - 1]),
+                (stolen, branch.size, [b"x", b"y"]),
+                (under_own_name, branch.size, [b"x", b"y"]),
+                (bytes(flipped), old, branch.data[old:]),
+                (own.encode(), branch.size, [b"x", b"y"]),
+                (b"", 0, []),
+            ]
+            for note, size, entries in notes:
+                liar.say(
+                    liar.victim(),
+                    wire.Head(_hash(branch), note, size, branch.roots[size], [], list(entries)),
+                )
+        # entries of its own log that do not lead to its own head
+        own_branch = liar.faces[0].own
+        at = own_branch.size
+        head = signed(liar.name, at + 2, rng.randbytes(32)) if rng.random() < 0.1 else own_branch.note()
+        liar.say(
+            liar.victim(),
+            wire.Head(_hash(own_branch), head, at, own_branch.roots[at], [], [b"no", b"way"]),
+            wire.Cosig(_hash(own_branch), at, own_branch.roots[at], ["\u2014 nobody AAAAAAAA\n"]),
+            wire.RosterDoc(_forged_roster(liar.name, liar.roster).raw),
+        )
+
+
+def _forged_roster(name: str, roster: SignedRoster) -> SignedRoster:
+    before = roster.roster
+    keys = (VerifierKey.of("federation", key_of(name, "roster").public),)
+    made = make_roster(
+        before.federation, before.version + 1, before.hash(), 1, keys, 1, 0, before.members[:2]
+    )
+    return sign_roster(made, key_of(name, "roster"), "federation")
+
+
+class BadProof(Lie):
+    """True heads with proofs that do not hold, and evidence that shows nothing, all against honest logs."""
+
+    def tick(self) -> None:
+        rng, liar = self.rng, self.liar
+        for _ in range(4):
+            branch = liar.some_branch()
+            old = rng.randrange(1, branch.size)
+            proof = _consistency(branch, old, branch.size)
+            spoilt = list(proof)
+            if spoilt:
+                spoilt[rng.randrange(len(spoilt))] = rng.randbytes(32)
+            root = branch.roots[old]
+            heads = [
+                (old, root, spoilt),
+                (old, root, proof[:-1]),
+                (old, root, [*proof, rng.randbytes(32)]),
+                (old, rng.randbytes(32), proof),
+                (branch.size - 1, rng.randbytes(32), [rng.randbytes(32)]),
+                (MAX_SIZE, root, proof),
+                (0, EMPTY_ROOT, proof),
+            ]
+            for size, old_root, hashes in heads:
+                liar.say(liar.victim(), wire.Head(_hash(branch), branch.note(), size, old_root, hashes, []))
+            for fork in (
+                Fork(branch.note(old), branch.note(), rng.randbytes(32), tuple(proof)),
+                Fork(branch.note(old), branch.note(), root, tuple(proof)),
+                Fork(branch.note(), branch.note(), root, ()),
+                Fork(branch.note(), branch.note(old), root, tuple(proof)),
+                Fork(branch.note(old), signed(liar.name, branch.size, rng.randbytes(32)), root, ()),
+            ):
+                liar.say(liar.victim(), wire.Evidence(_hash(branch), fork.encode()))
+
+
+def _consistency(branch: Branch, old: int, size: int) -> list[bytes]:
+    return [
+        range_root(start, end, lambda level, index: hash_at(branch, branch.size, level, index))
+        for start, end in consistency_ranges(old, size)
+    ]
+
+
+class Huge(Lie):
+    """One claim to be the largest log there can be, with proofs that hold; and boasts about everybody's."""
+
+    def __init__(self, liar: Liar) -> None:
+        super().__init__(liar)
+        self.branch = liar.faces[0].own
+        self.base = self.branch.size
+        root = self._range(0, MAX_SIZE)
+        self.note = signed(liar.name, MAX_SIZE, root)
+        liar.watch.claims_to_be(self.branch, self.base, MAX_SIZE, root)
+
+    def _range(self, start: int, end: int) -> bytes:
+        """Root of a range: what is known to all below `base`, and anything above it."""
+        if end <= self.base:
+            return range_root(start, end, lambda level, index: hash_at(self.branch, self.base, level, index))
+        if start >= self.base:
+            return sha256(b"nothing %d %d" % (start, end)).digest()
+        middle = start + (1 << ((end - start - 1).bit_length() - 1))
+        return node_hash(self._range(start, middle), self._range(middle, end))
+
+    def tick(self) -> None:
+        rng, liar = self.rng, self.liar
+        for _ in range(3):
+            old = rng.randint(max(1, self.base - 2), self.base)
+            proof = [self._range(start, end) for start, end in consistency_ranges(old, MAX_SIZE)]
+            liar.say(
+                liar.victim(),
+                wire.Head(_hash(self.branch), self.note, old, self.branch.roots[old], proof, []),
+            )
+        rows = sorted(
+            [
+                *(wire.Row(digest, MAX_SIZE, rng.randbytes(32), MAX_SIZE) for digest in liar.watch.origins),
+                *(wire.Row(rng.randbytes(32), MAX_SIZE, rng.randbytes(32), 0) for _ in range(50)),
+            ]
+        )
+        liar.say(liar.victim(), wire.Heads(rows, [], rng.random() < 0.5))
+
+
+class Stale(Lie):
+    """Old heads, old tables and old summaries, again and again."""
+
+    def tick(self) -> None:
+        rng, liar = self.rng, self.liar
+        branches = [liar.branch_of(name) for name in liar.honest]
+        grown = [branch for branch in branches if branch.size > 1]
+        for _ in range(4):
+            heads = []
+            for branch in rng.sample(grown, min(5, len(grown))):
+                size = rng.randrange(1, branch.size)
+                old = rng.randrange(size)
+                entries = branch.data[old:size]
+                heads.append(
+                    wire.Head(_hash(branch), branch.note(size), old, branch.roots[old], [], list(entries))
+                )
+            liar.say(liar.victim(), *heads)
+        rows = []
+        for branch in grown:
+            size = rng.randrange(1, branch.size)
+            rows.append(wire.Row(_hash(branch), size, branch.roots[size], rng.randrange(size + 1)))
+        liar.say(liar.victim(), wire.Heads(sorted(rows), [], True))
+        liar.say(liar.victim(), wire.Summary(1, bytes(32), rng.randbytes(32), rng.randbytes(32), True))
+
+
+class Flood(Lie):
+    """Much of everything, at one victim: `RATE` bodies in a second."""
+
+    RATE = 150
+
+    def __init__(self, liar: Liar) -> None:
+        super().__init__(liar)
+        self.prey = liar.victim()
+
+    def tick(self) -> None:
+        for _ in range(self.RATE):
+            self.liar.world.after(self.rng.randrange(SECOND), self._one)
+
+    def _one(self) -> None:
+        rng, liar = self.rng, self.liar
+        branch = liar.some_branch()
+        kind = rng.randrange(8)
+        if kind == 0:
+            liar.say_bytes(self.prey, rng.randbytes(rng.choice((1, 100, 10_000))))
+        elif kind == 1:
+            liar.say(self.prey, wire.Summary(1, bytes(32), rng.randbytes(32), rng.randbytes(32), True))
+        elif kind == 2:
+            rows = sorted(wire.Row(rng.randbytes(32), 1 + rng.randrange(9), bytes(32), 0) for _ in range(300))
+            forks = sorted(rng.randbytes(32) for _ in range(200))
+            liar.say(self.prey, wire.Heads(rows, forks, True))
+        elif kind == 3:
+            note = signed(liar.name, rng.randrange(1, 500), bytes(32))
+            junk = Fork(note, branch.note(), rng.randbytes(32), (rng.randbytes(32),) * 60).encode()
+            hashes = [_hash(branch), rng.randbytes(32), _hash(liar.faces[0].own)]
+            liar.say(self.prey, *(wire.Evidence(digest, junk) for digest in hashes))
+        elif kind == 4:
+            note = sign_checkpoint(
+                Checkpoint(branch.origin, branch.size + 1 + rng.randrange(99), bytes(32)),
+                branch.origin,
+                key_of(liar.name, "log"),
+            )
+            liar.say(self.prey, wire.Head(_hash(branch), note, 0, EMPTY_ROOT, [rng.randbytes(32)] * 64, []))
+        elif kind == 5:
+            lines = [f"\u2014 {rng.randbytes(8).hex()} {'A' * 96}\n"] * 4
+            prey = self.liar.branch_of(self.prey)
+            liar.say(
+                self.prey,
+                *(wire.Cosig(_hash(prey), size, prey.roots[size], lines) for size in range(1, prey.size)),
+            )
+        elif kind == 6:
+            liar.say(self.prey, wire.RosterDoc(rng.randbytes(40_000)))
+        else:
+            rows = [wire.Row(_hash(branch), 1, branch.roots[1], 1)]
+            liar.say(self.prey, wire.Heads(rows, [], True))
+
+
+class Mute(Lie):
+    """Takes everything and says nothing."""
+
+    def tick(self) -> None:
+        self.liar.mute = True
+
+
+class Sybil(Liar):
+    """A stranger, who would like to be a member; it has no key of the roster."""
+
+    def __init__(
+        self, world: World, name: str, roster: SignedRoster, watch: Watch, honest: Iterable[str]
+    ) -> None:
+        super().__init__(world, name, roster, watch, honest)
+        self.own = Branch(name)
+        self.own.grow(3)
+
+    def start(self) -> None:
+        self.world.after(self.rng.randrange(SECOND), self._tick)
+
+    def _tick(self) -> None:
+        digest = _hash(self.own)
+        head = wire.Head(digest, self.own.note(), 0, EMPTY_ROOT, [], list(self.own.data))
+        row = wire.Row(digest, self.own.size, self.own.roots[-1], self.own.size)
+        for to in self.rng.sample(self.honest, min(2, len(self.honest))):
+            self.say(to, head, wire.Heads([row], [], True))
+        self.world.after(SECOND, self._tick)
+
+    def _heard(self, answer: bytes | None) -> None:
+        assert not answer or not decoded(answer), "a stranger is answered"
+
+
+LIES: dict[str, type[Lie]] = {
+    "forge": Forge,
+    "bad proof": BadProof,
+    "huge": Huge,
+    "stale": Stale,
+    "flood": Flood,
+    "mute": Mute,
+}

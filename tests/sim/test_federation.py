@@ -1,0 +1,320 @@
+"""The real machines of many gateways against bad networks, crashes and liars: scenarios.toml, from seeds.
+
+    python -m tests.sim.test_federation "longer fork, to one, with loss" 17
+
+runs one of them and says what happened.
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from gateway.core.follow import KeepEntries, KeepHead
+from gateway.tlog.tiles import tile_updates
+from tests.sim.federation import PERIOD_NS, SECOND, Peer, Weather, World, roster_of
+from tests.sim.invariants import Watch
+from tests.sim.liars import LIES, Liar, Sybil, two_faced
+from tests.sim.peer_logs import Branch, quick_signatures
+
+LIMIT_ROUNDS = 80
+"""How long is waited for what should have happened in `rounds`, to tell late from never."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One row of scenarios.toml, which says what the fields mean."""
+
+    name: str
+    goal: str
+    peers: int
+    rounds: int
+    logs: int
+    gate: int
+    torture: int
+    busy_s: int = 0
+    entries: int = 1
+    cold: bool = False
+    loss: float = 0.0
+    duplicate: float = 0.0
+    late: float = 0.0
+    cut: str = ""
+    crashes: int = 0
+    lies: tuple[str, ...] = ()
+    fork: dict[str, str] = field(default_factory=dict, hash=False)
+    sybils: int = 0
+    eclipse: bool = False
+    follow: int = 0
+
+
+def scenarios() -> list[Scenario]:
+    """All of scenarios.toml."""
+    data = tomllib.loads((Path(__file__).parent / "scenarios.toml").read_text())
+    rows = [data["defaults"] | row for row in data["scenario"]]
+    return [Scenario(**(row | {"lies": tuple(row.get("lies", ()))})) for row in rows]
+
+
+class Run:
+    """One scenario with one seed.
+
+    Args:
+        scenario: what happens.
+        seed: all its chance.
+    """
+
+    def __init__(self, scenario: Scenario, seed: int) -> None:
+        s = self.scenario = scenario
+        world = self.world = World(seed, Weather(s.loss, s.duplicate, s.late))
+        rng = self.rng = world.rng
+        names = tuple(f"p{number}" for number in range(s.peers))
+        n_liars = len(s.lies) + bool(s.fork)
+        self.liar_names = names[:n_liars]
+        self.honest_names = list(names[n_liars:])
+        followed = [*self.liar_names, *self.honest_names[: s.follow - n_liars]] if s.follow else None
+        self.roster = roster_of(names)
+        self.watch = Watch(names, frozenset(self.liar_names))
+        self.branches = {name: Branch(name) for name in followed or names}
+        for number, branch in enumerate(self.branches.values()):
+            branch.grow(3 + number)
+        self.peers = {
+            name: Peer(world, name, self.roster, self.watch, self.branches.get(name), followed)
+            for name in self.honest_names
+        }
+        for peer in self.peers.values():
+            self.watch.knows(peer.own)
+            world.speakers[peer.name] = peer
+            if not s.cold:
+                self._knows_all(peer)
+        self.begin: list[Callable[[], None]] = []
+        self.fork_origin = ""
+        self.liars = self._liars(followed)
+        self.sybils = [
+            Sybil(world, f"sybil{number}", self.roster, self.watch, self.honest_names)
+            for number in range(s.sybils)
+        ]
+        for sybil in self.sybils:
+            world.speakers[sybil.name] = sybil
+        self.growing = [name for name in self.honest_names if name in self.branches]
+        rng.shuffle(self.growing)
+        self.growing = self.growing[: s.logs]
+        self.since_ns = 0
+        self.rounds_taken = 0.0
+
+    def _knows_all(self, peer: Peer) -> None:
+        for branch in self.branches.values():
+            if branch.origin == peer.own.origin:
+                head = KeepHead(branch.origin, 0, branch.size, branch.roots[-1], branch.note())
+                peer.store.perform(head)
+                continue
+            for keep in everything(branch):
+                peer.store.perform(keep)
+
+    def _liars(self, followed: list[str] | None) -> list[Liar]:
+        s, liars = self.scenario, []
+        for number, name in enumerate(self.liar_names):
+            liar = Liar(self.world, name, self.roster, self.watch, self.honest_names, followed)
+            branch = self.branches[name]
+            if s.fork and number == 0:
+                honest = self.honest_names
+                victims = honest[:1] if s.fork["to"] == "one" else honest[::2]
+                self.begin.append(two_faced(liar, branch, s.fork["at"], victims))
+                self.fork_origin = branch.origin
+            else:
+                face = liar.show(branch)
+                kind = s.lies[number - bool(s.fork)]
+                liar.lies.append(LIES[kind](liar))
+                assert face
+            for face in liar.faces:
+                if not s.cold:
+                    self._knows_all(face)
+            liars.append(liar)
+        return liars
+
+    # ---- what happens -----------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Let it happen, and judge."""
+        s, world = self.scenario, self.world
+        for peer in self.peers.values():
+            world.after(self.rng.randrange(PERIOD_NS), peer.start)
+        for liar in self.liars:
+            world.after(self.rng.randrange(PERIOD_NS), liar.start)
+        for sybil in self.sybils:
+            sybil.start()
+        self._eclipse()
+        world.run(world.now_ns + 2 * SECOND)
+        self._cut()
+        self._crashes()
+        for begin in self.begin:
+            begin()
+        for second in range(s.busy_s):
+            world.after(second * SECOND, self._grow)
+        world.run(world.now_ns + s.busy_s * SECOND)
+        if s.cut:
+            world.cut = lambda a, b: False
+        for peer in self.peers.values():
+            peer.fails = None
+        # whoever lost its power comes back before the count begins
+        world.run(world.now_ns + 10 * SECOND, lambda: all(peer.up for peer in self.peers.values()))
+        self._grow()
+        self.since_ns = world.now_ns
+        if s.goal == "forks":
+            origin = self.fork_origin
+            world.run(world.now_ns + LIMIT_ROUNDS * SECOND, lambda: origin in self.watch.conflict_ns)
+            assert origin in self.watch.conflict_ns, "nobody was shown the second history"
+            self.since_ns = max(self.since_ns, self.watch.conflict_ns[origin])
+        reached = world.run(self.since_ns + LIMIT_ROUNDS * PERIOD_NS, self._reached())
+        self.rounds_taken = (world.now_ns - self.since_ns) / PERIOD_NS
+        assert reached, f"not within {LIMIT_ROUNDS} rounds: {self.missing()}"
+        world.run(world.now_ns + 2 * SECOND)
+        self.judge()
+        assert self.rounds_taken <= s.rounds, f"after {self.rounds_taken:.1f} rounds, not within {s.rounds}"
+
+    def _grow(self) -> None:
+        for name in self.growing:
+            self.peers[name].grow(self.scenario.entries)
+
+    def _cut(self) -> None:
+        kind, names = self.scenario.cut, list(self.world.speakers)
+        if not kind:
+            return
+        count = 4 if kind == "islands" else 2
+        if self.scenario.fork.get("to") == "half":
+            # each half sees one history
+            side = {name: number % 2 for number, name in enumerate(self.honest_names)}
+        else:
+            self.rng.shuffle(names)
+            side = {name: number % count for number, name in enumerate(names)}
+        world = self.world
+
+        def cut(a: str, b: str) -> bool:
+            whole = kind == "flapping" and world.now_ns // (3 * SECOND) % 2
+            return not whole and a in side and b in side and side[a] != side[b]
+
+        world.cut = cut
+
+    def _crashes(self) -> None:
+        for name in self.rng.sample(self.honest_names, self.scenario.crashes):
+            peer = self.peers[name]
+            peer.fails = lambda: self.rng.random() < 0.01
+            peer.power_s = lambda: self.rng.uniform(0.1, 3)
+
+    def _eclipse(self) -> None:
+        if self.scenario.eclipse:
+            victim, friend, *others = self.honest_names
+            strangers = set(others)
+            self.world.cut = lambda a, b: (a == victim and b in strangers) or (b == victim and a in strangers)
+            assert friend
+
+    # ---- what is judged ---------------------------------------------------------------------------------------------
+
+    def _reached(self) -> Callable[[], bool]:
+        """Cheap to ask after each event: who was seen to be there once need not be asked again."""
+        waiting = list(self.peers.values())
+        there = self._holds_evidence if self.scenario.goal == "forks" else self._knows_heads
+
+        def reached() -> bool:
+            while waiting and there(waiting[-1]):
+                waiting.pop()
+            return not waiting
+
+        return reached
+
+    def _holds_evidence(self, peer: Peer) -> bool:
+        return peer.up and self.fork_origin in peer.store.forks
+
+    def _knows_heads(self, peer: Peer) -> bool:
+        if not peer.up:
+            return False
+        for log in peer.logs:
+            name = log.origin.partition(".")[0]
+            if name not in self.peers:
+                continue
+            size = self.peers[name].own.size
+            if log.size != size or log.tree.size != size:
+                return False
+        return True
+
+    def missing(self) -> str:
+        """Who lacks what."""
+        if self.scenario.goal == "forks":
+            return ", ".join(name for name, peer in self.peers.items() if not self._holds_evidence(peer))
+        lacks = [name for name, peer in self.peers.items() if not self._knows_heads(peer)]
+        return ", ".join(lacks)
+
+    def judge(self) -> None:
+        """What must hold at the end."""
+        self.watch.quorums()
+        for peer in self.peers.values():
+            if peer.up:
+                self.watch.bounded(peer)
+            forked = set(peer.store.forks)
+            assert forked <= {self.fork_origin}, "evidence against a log that did not lie"
+            for log in peer.logs if peer.up else ():
+                assert log.frozen == (log.origin in forked)
+            # a start from the disk finds it all as it is
+            peer.store.load(peer._keys())
+
+    def told(self) -> str:
+        """What happened, for people."""
+        world, watch = self.world, self.watch
+        seconds = (world.now_ns - 1_000 * SECOND) / SECOND
+        most = max((world.out_bytes[name], name) for name in self.peers)
+        return (
+            f"{self.rounds_taken:.1f} rounds of {self.scenario.rounds}; {watch.steps} steps, {world.exchanges} exchanges, "
+            f"most told {most[0] / seconds / 1000:.1f} kB/s by {most[1]}; {dict(watch.told)}; peaks {dict(watch.peaks)}"
+        )
+
+
+def everything(branch: Branch) -> Iterator[KeepHead | KeepEntries]:
+    """What a peer keeps that knows all of a log."""
+    yield KeepHead(branch.origin, 0, branch.size, branch.roots[-1], branch.note())
+    leaves = [branch.tiles[0, n] for n in range((branch.size + 255) // 256)]
+    hashes = [row[at : at + 32] for row in leaves for at in range(0, len(row), 32)]
+    writes = tuple(tile_updates(0, hashes, {}))
+    yield KeepEntries(
+        branch.origin, 0, tuple(branch.data), writes, branch.size, branch.roots[-1], branch.note()
+    )
+
+
+def run(scenario: Scenario, seed: int) -> Run:
+    """Run one scenario with one seed; a failure says how to see it again."""
+    print(
+        f'scenario "{scenario.name}", seed {seed}; again: python -m tests.sim.test_federation "{scenario.name}" {seed}'
+    )
+    with quick_signatures():
+        it = Run(scenario, seed)
+        it.run()
+    return it
+
+
+def cases(torture: bool) -> list[object]:
+    """Scenario and seed, with the marks that say when it is run."""
+    found = []
+    for scenario in scenarios():
+        seeds = range(scenario.gate, scenario.torture) if torture else range(scenario.gate)
+        for seed in seeds:
+            marks = [pytest.mark.torture] if torture else [pytest.mark.slow] if seed > 1 else []
+            found.append(pytest.param(scenario, seed, marks=marks, id=f"{scenario.name}-{seed}"))
+    return found
+
+
+@pytest.mark.parametrize(("scenario", "seed"), cases(torture=False))
+def test_honest_peers_agree_whatever_happens(scenario: Scenario, seed: int) -> None:
+    run(scenario, seed)
+
+
+def main() -> None:
+    """Run what the command line names."""
+    name, seed = sys.argv[1], int(sys.argv[2])
+    scenario = next(one for one in scenarios() if one.name == name)
+    print(run(scenario, seed).told())
+
+
+if __name__ == "__main__":
+    main()

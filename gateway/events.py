@@ -8,90 +8,36 @@ the severity of the line: debug what happens all the time, info what changes, wa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar
 
-Level = Literal["debug", "info", "warning", "error"]
-
-Transport = Literal["udp", "mqtt"]
-
-Reason = Literal[
-    # packets, before their tag is known to be good
-    "truncated", "oversize", "magic", "type", "unknown_link", "unknown_device", "bad_tag", "throttled", "stranger_rate",
-    "transport", "topic", "spent", "hello_replay", "version",
-    # packets with a good tag
-    "malformed", "not_canonical", "numbers", "too_many", "too_many_streams", "copy", "seq_jump", "totals", "no_session",
-    "link_ended", "link_revoked", "link_moved", "revoked",
-    # frames
-    "kind", "kind_changed", "sample_size", "schema", "not_finite", "overlap", "late", "closed", "not_permitted",
-    "withdrawn",
-    # load and the disk
-    "queue", "rate", "disk_low", "disk_full", "disk_io", "store_busy", "row",
-    # the broker
-    "outbox", "network", "timeout", "tls", "not_authorized", "refused", "not_subscribed", "shutdown", "taken_over",
-    # what no row above names: the set stays closed whatever a library says
-    "other",
-]  # fmt: skip
-"""Why something was refused, shed, reset or held: also the label of its metric."""
-
-PeerReason = Literal[
-    "body", "roster", "heads", "head", "signature", "proof", "entries", "frozen", "unknown_log", "cosignature",
-    "evidence", "store", "not_a_member", "rate", "too_large", "timeout", "network", "tls", "status", "other",
-]  # fmt: skip
-"""Why something of a peer was refused, or a request to one failed."""
-
-EntryWord = Literal[
-    "log.open", "log.close", "log.adopt", "log.generation", "log.restore", "key.rotate", "id.key", "cred.issue",
-    "cred.revoke", "policy.set", "consent.grant", "consent.revoke", "batch", "session", "metric", "access", "erase", "rectify", "ai.model", "ai.infer",
-    "gov.propose", "gov.vote", "insight", "attest", "peer", "roster", "other",
-]  # fmt: skip
-"""Type of an entry of the log, as a word for people and metrics; the types themselves belong to entries/."""
-
-DeviceState = Literal["recording", "waiting", "refused"]
-
-CommandVerb = Literal["open", "stop", "hold", "rotate", "haptic", "text", "marker", "other"]
-
-CommandResult = Literal["done", "refused", "unsupported", "no_answer", "ended", "other"]
-"""What became of a command: what the device said, no answer in time, or its link ended first."""
-
-Op = Literal["prove", "export", "view", "live", "other"]
-
-_REASONS = frozenset(get_args(Reason))
-_PEER_REASONS = frozenset(get_args(PeerReason))
-_ENTRY_WORDS = frozenset(get_args(EntryWord))
-_COMMAND_VERBS = frozenset(get_args(CommandVerb))
-_COMMAND_RESULTS = frozenset(get_args(CommandResult))
-
-
-def reason(code: str) -> Reason:
-    """Return `code` as a word of the closed set, `other` where it is none."""
-    return code if code in _REASONS else "other"  # type: ignore[return-value]
-
-
-def peer_reason(code: str) -> PeerReason:
-    """Return `code` as a word of the closed set, `other` where it is none."""
-    return code if code in _PEER_REASONS else "other"  # type: ignore[return-value]
-
-
-def entry_word(kind: str) -> EntryWord:
-    """Return an entry's type as a word of the closed set, `other` where it is none."""
-    return kind if kind in _ENTRY_WORDS else "other"  # type: ignore[return-value]
-
-
-def command_verb(verb: str) -> CommandVerb:
-    """Return a command's verb as a word of the closed set, `other` where it is none."""
-    return verb if verb in _COMMAND_VERBS else "other"  # type: ignore[return-value]
-
-
-def command_result(result: str) -> CommandResult:
-    """Return what became of a command as a word of the closed set, `other` where it is none."""
-    return result if result in _COMMAND_RESULTS else "other"  # type: ignore[return-value]
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Base of all events."""
-
-    level: ClassVar[Level] = "info"
+from gateway.event_words import (
+    CommandResult,
+    CommandVerb,
+    DeviceState,
+    EntryWord,
+    Event,
+    Level,
+    Op,
+    PeerReason,
+    Reason,
+    Transport,
+    command_result,
+    command_verb,
+    entry_word,
+    peer_reason,
+    reason,
+)
+from gateway.events_peers import (
+    CheckpointsCosigned,
+    EntriesMirrored,
+    ForkDetected,
+    HeadConfirmed,
+    HeadsAccepted,
+    OwnLogDetected,
+    PeersReached,
+    PeersRefused,
+    RosterChanged,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,107 +324,6 @@ class BrokerLost(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class PeersReached(Event):
-    """The number of peers that answer changed.
-
-    Args:
-        alive: that answered lately. members: of the roster, without ourselves.
-    """
-
-    alive: int
-    members: int
-
-
-@dataclass(frozen=True, slots=True)
-class PeersRefused(Event):
-    """Peers sent what broke a rule, since the last report: `reason` tells which. It costs nothing but this count."""
-
-    level: ClassVar[Level] = "warning"
-    reason: PeerReason
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class HeadsAccepted(Event):
-    """Newer heads of other logs were verified, written down and may be cosigned, since the last report.
-
-    Args:
-        count: heads.
-    """
-
-    level: ClassVar[Level] = "debug"
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class EntriesMirrored(Event):
-    """Entries of other logs were verified and copied, since the last report.
-
-    Args:
-        count: entries.
-    """
-
-    level: ClassVar[Level] = "debug"
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class CheckpointsCosigned(Event):
-    """This gateway cosigned heads that it was asked for as a witness, since the last report.
-
-    Args:
-        count: cosignatures.
-    """
-
-    level: ClassVar[Level] = "debug"
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class HeadConfirmed(Event):
-    """A quorum of the roster cosigned a head of this gateway's log.
-
-    Args:
-        size: entries that are confirmed by it. wait_ms: since that head was signed.
-    """
-
-    level: ClassVar[Level] = "debug"
-    size: int
-    wait_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class RosterChanged(Event):
-    """Another version of the roster is in force.
-
-    Args:
-        version: of it. members: that it lists.
-    """
-
-    version: int
-    members: int
-
-
-@dataclass(frozen=True, slots=True)
-class ForkDetected(Event):
-    """A log signed two statements that cannot both be true: nothing of it is accepted or cosigned any more."""
-
-    level: ClassVar[Level] = "error"
-
-
-@dataclass(frozen=True, slots=True)
-class OwnLogDetected(Event):
-    """Somebody holds a newer or another head of this gateway's own log, signed with its key: it stops signing.
-
-    Args:
-        size: of that head.
-    """
-
-    level: ClassVar[Level] = "error"
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
 class StoreRecovered(Event):
     """The store was opened and brought to one state.
 
@@ -499,3 +344,63 @@ CATALOGUE: tuple[type[Event], ...] = tuple(
     if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
 )
 """Every event there is, in the order above."""
+
+__all__ = [
+    "CommandResult",
+    "CommandVerb",
+    "DeviceState",
+    "EntryWord",
+    "Event",
+    "Level",
+    "Op",
+    "PeerReason",
+    "Reason",
+    "Transport",
+    "command_result",
+    "command_verb",
+    "entry_word",
+    "peer_reason",
+    "reason",
+    "CheckpointsCosigned",
+    "EntriesMirrored",
+    "ForkDetected",
+    "HeadConfirmed",
+    "HeadsAccepted",
+    "OwnLogDetected",
+    "PeersReached",
+    "PeersRefused",
+    "RosterChanged",
+    "DaemonStarted",
+    "DaemonReady",
+    "DaemonStopping",
+    "DaemonStopped",
+    "PacketsArrived",
+    "PacketsAdmitted",
+    "PacketsRefused",
+    "PacketsShed",
+    "KernelDropped",
+    "FramesAdmitted",
+    "FramesRefused",
+    "DevicePaired",
+    "KeyRotationStarted",
+    "KeyRotated",
+    "DeviceRevoked",
+    "CommandsSent",
+    "CommandsAnswered",
+    "DevicesWelcomed",
+    "SessionOpened",
+    "SessionWithdrawn",
+    "SessionDraining",
+    "SessionClosed",
+    "BatchCommitted",
+    "EntriesCommitted",
+    "ReceiptsSent",
+    "AccessDecided",
+    "CycleHeld",
+    "CycleResumed",
+    "DiskLow",
+    "BrokerConnected",
+    "BrokerLost",
+    "StoreRecovered",
+    "CATALOGUE",
+]

@@ -13,7 +13,7 @@ from typing import Final
 
 from gateway.app.audit_report import Audited
 from gateway.app.audit_state import MAX_FAULTS, Fault, Head, Key, State
-from gateway.core.roster import SignedRoster, check_first, check_next, parse_roster
+from gateway.core.roster import check_first, check_next, parse_roster
 from gateway.entries.envelope import Body, b64u, canonical, decode_entry, object_hash, verify_entry
 from gateway.entries.rotation import ENTRY, LOG, verify_rotation
 from gateway.entries.types import UNKNOWN, check_body
@@ -24,6 +24,10 @@ from gateway.tlog.note import parse_vkey
 OURS: Final = "vestibule"
 OTHER: Final = "other"
 ASK: Final = "Ask the clinic: an entry never changes, so this stays in the log."
+WRONG, OTHER_TYPES = "?", "*"
+"""Names under which entries are counted that do not verify, or are of one type too many."""
+MAX_TYPES: Final = 64
+"""Ours; a log could otherwise fill the state with names."""
 TOLD: Final = 20
 """As many findings of one code are told in a run; the others are counted."""
 
@@ -58,6 +62,7 @@ class EntryCheck:
         self._root_at, self._elsewhere = root_at, elsewhere
         self._counts: dict[str, int] = {}
         self._unknown: dict[str, int] = {}
+        self._publics: dict[str, bytes] = {}
         self._before = parse_roster(state.fold.roster) if state.fold.roster else None
 
     def entry(self, index: int, data: bytes) -> None:
@@ -71,17 +76,17 @@ class EntryCheck:
         try:
             entry = decode_entry(data)
             gateway = self._gateway(entry.body)
-            verify_entry(entry, parse_did_key(gateway))
+            verify_entry(entry, self._public_of(gateway))
             kind = check_body(entry.body)
         except (WireError, SignatureError) as error:
             self._fault("entry", f"entry {index} does not verify: {error.message}", index)
-            fold.types["?"] = fold.types.get("?", 0) + 1
+            self._count(WRONG)
             return
         if not fold.gateways:
             fold.gateways.append(gateway)
         body = entry.body
         name = str(body["type"])
-        fold.types[name] = fold.types.get(name, 0) + 1
+        self._count(name)
         at_ms = body.get("at_ms")
         if isinstance(at_ms, int):
             fold.newest_ms = max(fold.newest_ms, at_ms)
@@ -115,6 +120,11 @@ class EntryCheck:
             if count > TOLD:
                 self._told.add("note", "more", f"{count - TOLD} more findings like `{code}` are not listed")
 
+    def _count(self, name: str) -> None:
+        types = self._state.fold.types
+        name = name if name in types or len(types) < MAX_TYPES else OTHER_TYPES
+        types[name] = types.get(name, 0) + 1
+
     def _gateway(self, body: Body) -> str:
         """Whose entry it is: of the gateway that signed the first one, until that one hands over."""
         known, gateway = self._state.fold.gateways, body.get("gateway")
@@ -126,6 +136,11 @@ class EntryCheck:
             )
             raise WireError("entry_body", why)
         return gateway
+
+    def _public_of(self, gateway: str) -> bytes:
+        if gateway not in self._publics:
+            self._publics = {gateway: parse_did_key(gateway)}
+        return self._publics[gateway]
 
     @property
     def _is_next(self) -> bool:
@@ -195,19 +210,17 @@ class EntryCheck:
         except (WireError, SignatureError) as error:
             self._fault("roster", f"the roster in entry {index} does not hold: {error.message}", index)
             return
-        skipped = same and before is not None and roster.version > before.version + 1
-        self._say_roster(index, signed, f"version {before.version}" if before and skipped else "")
         self._before, self._state.fold.roster = signed, signed.raw
-
-    def _say_roster(self, index: int, signed: SignedRoster, after: str) -> None:
-        roster = signed.roster
+        gap = ""
+        if before is not None and not same:
+            gap = ", of another federation than before"
+        elif before is not None and roster.version > before.version + 1:
+            gap = f", after version {before.version}: whether those between hold is not in this log"
         names = ", ".join(member.name for member in roster.members)
-        gap = f", after {after}: whether the ones between agree is not in this log" if after else ""
         self._note(
-            "roster",
-            f"entry {index}: version {roster.version} of the roster holds, with {len(roster.members)} gateways "
-            f"({names}){gap}",
-            "A --policy of an older version is out of date.",
+            "new_roster",
+            f"entry {index}: version {roster.version} of the roster holds{gap}; its gateways are {names}",
+            "A --policy of another version is out of date.",
             index,
         )
 
@@ -238,7 +251,7 @@ class EntryCheck:
     def _generation(self, index: int, body: Body) -> None:
         origin, size = str(body["old_origin"]), int(str(body["size"]))
         self._note(
-            "generation",
+            "new_generation",
             f"entry {index}: this log takes the place of {origin}, which ended at {size} entries ({body['reason']})",
             "Compare that with the last head you have of the old log: what is beyond it there is missing here.",
             index,

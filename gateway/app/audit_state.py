@@ -18,9 +18,11 @@ from typing import Final
 import msgspec
 
 from gateway.app.audit_hashes import Hashes
-from gateway.errors import ProofError, SignatureError, StoreError, StoreRefused
+from gateway.core.roster import parse_roster
+from gateway.errors import ProofError, RemoteError, StoreError, StoreRefused
 from gateway.store.layout import disk_error, fsync_dir, write_all
 from gateway.tlog.checkpoint import open_checkpoint, origin_hash
+from gateway.tlog.fork import MAX_FORK_BYTES, parse_fork, verify_fork
 from gateway.tlog.merkle import EMPTY_ROOT
 from gateway.tlog.note import MAX_NOTE_BYTES, VerifierKey, parse_vkey
 from gateway.tlog.tiles import root_from_tiles
@@ -186,7 +188,7 @@ class LogFolder:
                 )
             state = msgspec.json.decode(line, type=State)
             self._check(state)
-        except (msgspec.DecodeError, ProofError, SignatureError) as error:
+        except (msgspec.DecodeError, RemoteError) as error:
             raise self.damaged(str(error)) from None
         return state
 
@@ -194,9 +196,16 @@ class LogFolder:
         """Write the state, and the leaf hashes before it; durable when it returns.
 
         Raises:
+            StoreRefused: `audit_size`, the log has more to be remembered than anybody has.
             StoreError: `disk_full`, `disk_io`.
         """
         line = msgspec.json.encode(state)
+        if len(line) > MAX_STATE_BYTES - 100:
+            raise StoreRefused(
+                "audit_size",
+                f"the log {self.origin} has too many objects to be remembered",
+                "Follow its tree alone, with --no-entries and another state directory.",
+            )
         try:
             self.hashes.sync()
             self._replace(STATE, line + b"\n" + sha256(line).hexdigest().encode() + b"\n")
@@ -261,6 +270,17 @@ class LogFolder:
             raise disk_error(error, "the evidence cannot be written") from error
         return name
 
+    def _evidence(self, name: str) -> bytes:
+        if not name.startswith(EVIDENCE) or "/" in name:
+            raise ProofError("state", "its evidence has another name than evidence has")
+        try:
+            with (self.path / name).open("rb") as file:
+                return file.read(MAX_FORK_BYTES + 1)
+        except FileNotFoundError:
+            raise ProofError("state", f"{name} is missing, the evidence against the log") from None
+        except OSError as error:
+            raise disk_error(error, "the evidence cannot be read") from error
+
     def damaged(self, why: str) -> StoreRefused:
         """The refusal of a state that is not as it was written."""
         return StoreRefused(
@@ -288,6 +308,10 @@ class LogFolder:
                 checkpoint = open_checkpoint(head.note, *state.vkeys)
                 if (checkpoint.size, checkpoint.root) != (head.size, head.root):
                     raise ProofError("state", "a head is not the one that was signed")
+        if state.fold.roster:
+            parse_roster(state.fold.roster)
+        if state.evidence:
+            verify_fork(parse_fork(self._evidence(state.evidence)), *state.vkeys)
         if state.checked > (state.head.size if state.head else 0) or state.checked < 0:
             raise ProofError("state", "more entries were checked than there are")
         self.hashes.begin(state.checked)

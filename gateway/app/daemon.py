@@ -18,39 +18,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from gateway import events
 from gateway.app import config as configuration
 from gateway.app import gauges
 from gateway.app.export import LogReader
-from gateway.app.federation import Federation
-from gateway.app.house import Floors, House
+from gateway.app.house import House
 from gateway.app.notify import Watchdog, notify, watchdog_interval_s
 from gateway.app.observe import Observer
-from gateway.app.peer_house import House as PeerHouse
 from gateway.app.requests import Reach
 from gateway.app.spine import Spine
-from gateway.app.startup import Store, names_of, open_store, random_bytes
+from gateway.app.startup import Store, names_of, open_store
 from gateway.app.verbs import Verbs
 from gateway.app.verbs_peer import PeerVerbs
-from gateway.core.batcher import Batcher
-from gateway.core.fairqueue import FairQueue
-from gateway.core.intake import Intake, Limits
-from gateway.core.ledger import Ledger
-from gateway.core.registry import Registry
-from gateway.core.roster import SignedRoster
-from gateway.core.sessions import Sessions
-from gateway.entries.types import roster_body
+from gateway.app.wiring import among_peers, build_house
 from gateway.errors import ConfigError, VestibuleError
-from gateway.ids import SessionId, SubjectRef
 from gateway.net.control import ControlServer
 from gateway.net.http import HttpEdge
 from gateway.net.mqtt import Broker, BrokerSettings
 from gateway.net.mqtt_settings import read_password, tls_context
 from gateway.net.udp import UdpEdge
 from gateway.rights.door import Door
-from gateway.rights.recording import Recording
 from gateway.store.layout import Layout
 from gateway.store.queries import Head
 
@@ -84,66 +71,6 @@ def run(layout: Layout, config_path: Path | None) -> None:
         loop_factory = importlib.import_module("uvloop").new_event_loop
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(Daemon(layout, config).run())
-
-
-def build_house(store: Store, config: Config, observer: Observer) -> House:
-    """Wire the machines over an accepted store."""
-    names = names_of(config.gateway.name)
-    limits = config.limits
-    registry = Registry(
-        names, random_bytes, time.monotonic_ns, store.boot, limits.device_packets_s, limits.max_links
-    )
-    state = store.state
-    registry.restore(
-        state.devices,
-        state.pairings,
-        state.sessions,
-        state.links,
-        state.streams,
-        state.next_link,
-        state.next_device,
-        state.withdrawn,
-    )
-    recording = Recording()
-    intake = Intake(
-        registry,
-        recording.permit,
-        lambda: recording.version,
-        Limits(limits.stranger_packets_s, limits.max_streams_per_link),
-    )
-    batcher = Batcher(config.seal.interval_ms * 1_000_000, config.seal.max_batch_bytes)
-    ledger = Ledger(store.keys.origin, store.keys.log_keys, store.keys.entry, store.frontier, store.tails)
-    cached: dict[SubjectRef, bytes] = {}
-
-    def subject_key(subject: SubjectRef) -> bytes:
-        key = cached.get(subject)
-        if key is None:
-            key = cached[subject] = store.subjects.key(subject)
-        return key
-
-    def forget(session: SessionId) -> None:
-        in_use = {kept.subject for kept in registry.sessions.values()}
-        for subject in set(cached) - in_use:
-            del cached[subject]
-        intake.admission.forget(session)
-
-    sessions = Sessions(registry, batcher, ledger.gateway, subject_key, forget)
-    return House(
-        FairQueue(limits.queue_packets, limits.queue_bytes),
-        registry,
-        intake,
-        batcher,
-        ledger,
-        sessions,
-        recording,
-        subject_key,
-        store.disk,
-        observer,
-        store.boot,
-        state.next_batch,
-        limits.link_keep_s,
-        Floors(limits.free_disk_floor_bytes, limits.urgent_disk_floor_bytes),
-    )
 
 
 class Daemon:
@@ -197,7 +124,7 @@ class Daemon:
         spine = Spine(house)
         house.utc_ms()
         reader = LogReader(store.db, lambda: house.checkpoint)
-        federation = await self._among_peers(store, house, spine, reader)
+        federation = await among_peers(self._layout, config, self._observer, store, house, spine, reader)
         host, port = _address(config.http.listen)
         http = HttpEdge(
             host,
@@ -282,28 +209,6 @@ class Daemon:
                     self._udp.close()
             house.report()
             self._observer.emit(events.DaemonStopped(int((time.monotonic() - stopping) * 1000)))
-
-    async def _among_peers(
-        self, store: Store, house: House, spine: Spine, reader: LogReader
-    ) -> Federation | None:
-        """Our part in a federation, opened and not yet begun; None where peers are off."""
-        if not self._config.peers.enabled:
-            return None
-
-        async def enter(signed: SignedRoster) -> None:
-            roster, document = signed.roster, msgspec.json.decode(signed.raw)
-
-            def entered(now_ns: int, now_ms: int) -> None:
-                body = roster_body(house.ledger.gateway, now_ms, roster.version, roster.hash(), document)
-                spine.enter([body], [])
-
-            await spine.ask(entered)
-
-        def newest() -> tuple[bytes, int, bytes]:
-            return house.checkpoint, house.ledger.size, house.ledger.root
-
-        ours = PeerHouse(store.keys, store.keys.known_log_vkeys, newest, reader, enter, spine.fail)
-        return await Federation.open(self._layout, self._config, self._observer, ours)
 
     async def _until_stop(self, spine_task: asyncio.Task[None]) -> None:
         stop = asyncio.create_task(self._stop.wait(), name="stop")

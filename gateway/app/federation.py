@@ -41,6 +41,7 @@ from gateway.tlog.fork import Fork
 
 RETRY_S: Final = 5.0  # after peers.db failed
 JOIN_S: Final = 2.0  # between looks at a federation that does not list us yet
+DOUBT_S: Final = 10.0  # between two questions whether we were removed
 LEARN_S: Final = 5.0  # how long peers are waited for before a witness without memory cosigns again
 LOOK_S: Final = 0.1
 FRESH_NS: Final = 30_000_000_000
@@ -75,6 +76,7 @@ class Federation:
         self._changed = asyncio.Event()
         self._wake = asyncio.Event()
         self._told = b""
+        self._doubt_at = 0.0
         host, _, port = config.peers.listen.rpartition(":")
         context = server_context(house.keys.tls, self.cert, self._trusted())
         routes = LogRoutes(self.resource, self.add_checkpoint, self.raw_roster)
@@ -169,7 +171,9 @@ class Federation:
                 await self._take_part()
             except* StoreError as group:
                 self._observer.emit(events.PeersRefused("store", 1))
-                fatal = any(error.fatal for error in _leaves(group))
+                fatal = (
+                    group.subgroup(lambda error: isinstance(error, StoreError) and error.fatal) is not None
+                )
             else:
                 fatal = False
             await asyncio.sleep(RETRY_S)
@@ -200,7 +204,7 @@ class Federation:
             tasks.create_task(self.machines.mirrors.run(), name="mirrors")
             tasks.create_task(self._rounds(steps), name="gossip")
             tasks.create_task(self._memberships(), name="membership")
-            tasks.create_task(self.report.run(steps), name="peer-report")
+            tasks.create_task(self.report.run(self.machines), name="peer-report")
             if steps.learning:
                 tasks.create_task(self._learn(steps), name="learn")
 
@@ -356,7 +360,22 @@ class Federation:
     async def _unreached(self, peer: str, code: str) -> None:
         steps = self._up()
         steps.refused[peer, code] += 1
+        if code == "peer_status":
+            await self._doubt(peer)
         await steps.step(gossiping.Unreached(peer))
+
+    async def _doubt(self, peer: str) -> None:
+        """A peer turned us away: has a newer roster left us out?"""
+        roster, now = self.membership.roster, time.monotonic()
+        member = roster.member(peer) if roster else None
+        if member is None or now < self._doubt_at:
+            return
+        self._doubt_at = now + DOUBT_S
+        try:
+            if raw := await self._client.get(member.url, "roster", MAX_ROSTER_BYTES):
+                self.membership.doubt(parse_roster(raw))
+        except (Unreachable, RemoteError):
+            pass  # it says nothing then
 
     def _alarmed(self, alarm: Alarm) -> None:
         if self.alarm is not None:
@@ -375,10 +394,3 @@ class Federation:
 
     def _forked(self, origin: str, fork: Fork) -> None:
         self._observer.emit(events.ForkDetected())
-
-
-def _leaves(group: BaseExceptionGroup[StoreError]) -> list[StoreError]:
-    found: list[StoreError] = []
-    for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found

@@ -25,6 +25,14 @@ CATCH_UP: Final = (
     "fetch what is missing from peers with `vestibule ledger catch-up`, or restore the newest copy"
 )
 RESTORE_SUBJECTS: Final = "restore the subject keys from their replica"
+PULL_AGAIN: Final = (
+    "nothing by hand: it is a copy, which the running gateway drops when it finds the fault, and pulls again"
+)
+CONFIRM_AGAIN: Final = "nothing by hand: the next head that is confirmed takes its place"
+ASK_PEERS: Final = (
+    "move peers.db away and start the gateway: it asks its peers what it promised before it cosigns again; keep the "
+    "file, evidence in it may still hold"
+)
 KEEP: Final = "keep it as evidence: it was signed like this, and no repair can change that"
 
 REPAIRS: Final[dict[str, str]] = {
@@ -48,6 +56,7 @@ REPAIRS: Final[dict[str, str]] = {
     "mark_invalid": CATCH_UP,
     "object": KEEP,
     "origin": "put back the keys of this store",
+    "mirror": PULL_AGAIN,
     "part_counts": KEEP,
     "part_frames": KEEP,
     "part_header": KEEP,
@@ -58,6 +67,11 @@ REPAIRS: Final[dict[str, str]] = {
     "payload": KEEP,
     "payload_hash": RESTORE_SEGMENT,
     "payload_seal": RESTORE_SUBJECTS,
+    "peers_cosigned": CONFIRM_AGAIN,
+    "peers_database": ASK_PEERS,
+    "peers_fork": ASK_PEERS,
+    "peers_head": ASK_PEERS,
+    "peers_roster": ASK_PEERS,
     "record_header": RESTORE_SEGMENT,
     "rolled_back": CATCH_UP,
     "root": RESTORE_DATABASE,

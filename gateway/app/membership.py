@@ -19,6 +19,7 @@ from gateway.core.roster import (
     SignedRoster,
     check_first,
     check_next,
+    missing_signatures,
     parse_roster,
 )
 from gateway.entries.envelope import b64u, unb64u
@@ -49,6 +50,8 @@ class Membership:
         self.signed: SignedRoster | None = None
         self.anchor: Anchor | None = None
         self.entered = 0
+        self.removed_in = 0
+        """Version of the roster that lists us no longer, as others showed it; 0 as far as we know that we are in."""
 
     @classmethod
     async def load(cls, store: PeerStore, origin: str, did: str) -> Membership:
@@ -122,6 +125,7 @@ class Membership:
 
     def follow(self, signed: SignedRoster) -> None:
         """A version that is written down already is in force."""
+        self.removed_in = 0
         self._docs[signed.roster.version] = signed.raw
         self.signed = signed
 
@@ -132,14 +136,29 @@ class Membership:
             LocalError: `federation_other`, we are in another one.
         """
         roster = self.roster
-        if roster is not None and roster.federation != anchor.federation and len(roster.members) > 1:
-            raise LocalError(
-                "federation_other",
-                "this gateway is a member of another federation",
-                "Leave it first: its keeper removes you with `vestibule peer remove`.",
-            )
+        if roster is not None and roster.federation != anchor.federation:
+            if len(roster.members) > 1 and not self.removed_in:
+                raise LocalError(
+                    "federation_other",
+                    "this gateway is a member of another federation",
+                    "Leave it first: its keeper removes you with `vestibule peer remove`.",
+                )
+            await self._store.drop_rosters()
+            self.signed, self._docs, self.removed_in = None, {}, 0
+            await self.was_entered(0)
         await self._store.set_meta(ANCHOR, _anchor_text(anchor))
         self.anchor = anchor
+
+    def doubt(self, signed: SignedRoster) -> None:
+        """Look at a newer version that somebody shows, whose way here we do not have: does it list us no longer?"""
+        roster, newer = self.roster, signed.roster
+        if roster is None or newer.federation != roster.federation or newer.version <= roster.version:
+            return
+        mine = newer.of_origin(self._origin)
+        if (mine is None or mine.did != self._did) and not missing_signatures(
+            signed, roster.keys, roster.threshold
+        ):
+            self.removed_in = newer.version
 
     async def was_entered(self, version: int) -> None:
         """The version is an entry of our log."""

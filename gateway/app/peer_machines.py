@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.app.confirming import Confirming
 from gateway.app.membership import Membership
@@ -30,6 +31,8 @@ from gateway.store.peers import PeerState, PeerStore
 from gateway.tlog.checkpoint import origin_hash
 from gateway.tlog.fork import parse_fork
 from gateway.tlog.note import VerifierKey, parse_vkey
+
+PATIENT_LOOKS: Final = 3  # seconds in which a mirror did not move on
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,7 @@ class Machines:
         self.reader = PeerLogReader(outside.store, self.logs, lambda log: None)
         self._react = reactions
         self._name = ""
+        self._waiting: dict[str, tuple[int, int]] = {}
         self.follow()
 
     async def restore_forks(self) -> None:
@@ -134,6 +138,20 @@ class Machines:
             self._name = us.name
             self.steps.gossip = self._gossip(us.name)
         self.confirming.tell(PolicyChanged(roster.parsed_policy() if roster and us else None))
+
+    def look(self) -> None:
+        """Once a second: what gossip did not bring, because it is too much for a body, is fetched."""
+        waiting = {
+            log.origin: (log.tree.size, self._waiting.get(log.origin, (0, 0))[1])
+            for log in self.logs
+            if log.data and not log.ours and not log.frozen and log.tree.size < log.size
+        }
+        for origin, (size, looks) in waiting.items():
+            same = self._waiting.get(origin, (-1, 0))[0] == size
+            waiting[origin] = size, looks + 1 if same else 0
+            if same and looks + 1 >= PATIENT_LOOKS:
+                self._behind(origin)
+        self._waiting = waiting
 
     def shelf_of(self, origin: str) -> Shelf:
         """Entries and tiles of a log."""

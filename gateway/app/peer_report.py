@@ -9,12 +9,14 @@ from typing import Final
 from gateway import events
 from gateway.app.membership import Membership
 from gateway.app.observe import Observer
+from gateway.app.peer_machines import Machines
 from gateway.app.peer_steps import Steps, Sums
 
 REPORT_S: Final = 1.0
 
 WORDS: Final[dict[str, events.PeerReason]] = {
     "peer_away": "network",
+    "peer_hung_up": "network",
     "peer_status": "status",
     "peer_size": "too_large",
     "peer_encoding": "body",
@@ -53,11 +55,12 @@ class PeerReport:
         self._membership = membership
         self._told = (-1, -1)
 
-    async def run(self, steps: Steps) -> None:
+    async def run(self, machines: Machines) -> None:
         """Report until cancelled."""
         while True:
             await asyncio.sleep(REPORT_S)
-            self._report(steps)
+            machines.look()
+            self._report(machines.steps)
 
     def _report(self, steps: Steps) -> None:
         sums, steps.sums = steps.sums, Sums()

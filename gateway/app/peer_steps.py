@@ -29,6 +29,7 @@ from gateway.core.follow import (
 )
 from gateway.core.gossip import Gossip
 from gateway.core.mirror import Blamed, Broken, Whole
+from gateway.core.offer import nearly_whole
 from gateway.core.roster import SignedRoster
 from gateway.core.witness import Answer, Witness
 from gateway.errors import StoreError
@@ -139,6 +140,8 @@ class Steps:
             for effect in effects:
                 if isinstance(effect, KeepFork):
                     await self._gossiped((gossiping.ForkFound(effect.origin, effect.fork),))
+                elif isinstance(effect, KeepHead):
+                    self._pull(effect.origin)
             self.sums.cosigned += answer.status == 200
             return answer
 
@@ -182,6 +185,12 @@ class Steps:
             self._react.tell(asker, later, False)
         return answers[0] if answers else EMPTY_BODY
 
+    def _pull(self, origin: str) -> None:
+        """A head was promised without its entries: gossip brings a few of them, a mirror must fetch many."""
+        log = self.logs.of(origin)
+        if log is not None and log.data and not log.ours and not nearly_whole(log):
+            self._react.behind(origin)
+
     def _own(self) -> list[gossiping.Event]:
         """Follow our own log up to its newest signed head: nobody may know more of it than we do."""
         note, size, root = self._own_head()
@@ -195,7 +204,7 @@ class Steps:
     async def _perform(self, effects: Sequence[Any], asker: str = "") -> list[bytes]:
         answers: list[bytes] = []
         keeps: list[Keep] = []
-        forks: list[gossiping.Event] = []
+        later: list[gossiping.Event] = []
         for effect in effects:
             if isinstance(effect, KEEPS):
                 keeps.append(effect)
@@ -219,6 +228,7 @@ class Steps:
                     self._react.forked(origin, fork)
                 case gossiping.RosterKept(signed):
                     self._react.roster(signed)
+                    later.append(gossiping.RosterChanged())
                 case gossiping.RosterDiffers(peer, _):
                     self.refused[peer, "roster"] += 1
                 case gossiping.Refused(peer, code):
@@ -226,7 +236,7 @@ class Steps:
                 case Alarm():
                     self._react.alarm(effect)
                     if effect.fork is not None:
-                        forks.append(gossiping.ForkFound(self._ours.origin, effect.fork))
+                        later.append(gossiping.ForkFound(self._ours.origin, effect.fork))
                 case Whole():
                     pass
                 case Blamed(source, _, why):
@@ -234,7 +244,7 @@ class Steps:
                 case Broken(origin):
                     await self._drop(origin)
         await self._keep(keeps)
-        for event in forks:
+        for event in later:
             await self._gossiped((event,))
         return answers
 

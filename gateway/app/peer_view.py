@@ -1,4 +1,4 @@
-"""What `peer list`, `peer compare`, `peer evidence` and `status` show of the federation: plain rows. Decides nothing."""
+"""What `peer list`, `peer compare`, `peer evidence` and `status` show of the federation: rows. Decides nothing."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ def roster_row(federation: Federation) -> Row:
         "faulty": roster.faulty if roster else 0,
         "quorum": roster.quorum if roster else 0,
         "witnesses": [witness.name for witness in roster.outside] if roster else [],
+        "removed_in": federation.membership.removed_in,
         "waiting_for": anchor.url if anchor and federation.membership.us is None else "",
     }
 
@@ -96,6 +97,7 @@ def summary(federation: Federation) -> Row:
         "alive": sum(is_alive(machines.steps, member.name) for member in others),
         "roster": membership.roster.version if membership.roster else 0,
         "waiting_for": roster_row(federation)["waiting_for"],
+        "removed_in": membership.removed_in,
         "frozen": [log.origin for log in machines.logs if log.frozen],
         "mirror_lag_entries": sum(max(log.size - log.whole_size, 0) for log in _mirrored(federation)),
         "learning": machines.steps.learning,

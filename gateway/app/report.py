@@ -31,6 +31,7 @@ class Report:
         lost: batches whose recordings went with a disk: their entries came back from mirrors.
         texts: texts behind commitments that were opened and hold.
         unknown: entries of a type that this release does not know.
+        followed, mirrored: logs in peers.db, and entries of them that are here.
         notes: what is worth knowing and is no damage, as sentences.
         faults: damage; empty in what `verify_store` returns.
     """
@@ -48,6 +49,8 @@ class Report:
     lost: int = 0
     texts: int = 0
     unknown: int = 0
+    followed: int = 0
+    mirrored: int = 0
     notes: list[str] = field(default_factory=list)
     faults: list[Damage] = field(default_factory=list)
 

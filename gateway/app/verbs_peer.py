@@ -76,7 +76,7 @@ class PeerVerbs:
         did = did_key(keys.entry.public)
         member = Member(name, did, keys.log_vkeys, keys.witness_vkeys, url, certs, group)
         card = make_card(keys.entry, member, anchor)
-        return {"card": card.raw.decode(), "text": card.text(), "fingerprint": card.fingerprint}
+        return {"card": card.raw.decode(), "text": card.text(), "fingerprint": card.fingerprint.hex()}
 
     async def _roster(self, args: Args, caller: Caller) -> Args:
         roster = self._on().membership.roster

@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from gateway.app.known import Known
 from gateway.app.report import Findings, Progress, Report
 from gateway.app.verify_log import LogCheck
+from gateway.app.verify_peers import check_peers
 from gateway.app.verify_vault import VaultCheck
 from gateway.core.records import Session, StreamRecord
 from gateway.errors import Damage, LocalError, SignatureError, StoreRefused, VestibuleError
@@ -85,6 +86,7 @@ def check_store(layout: Layout, found: Findings, *, keys: bool) -> None:
         VaultCheck(
             layout, bytes.fromhex(origin_hash(origin)), snapshot, found, known, log.refused, lost
         ).run()
+        check_peers(layout, found, known.ring)
         if found.report.lost:
             found.note(
                 f"The recordings of {found.report.lost} batches were lost with a disk: their entries came back from "

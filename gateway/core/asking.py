@@ -74,6 +74,18 @@ class Reply:
     signatures: tuple[Signature, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class WitnessRow:
+    """A witness, for people."""
+
+    name: str
+    url: str
+    size: int
+    """Of our head that it holds, as far as we know."""
+    why: Why
+    """Why the newest target has no cosignature of it; empty if it has."""
+
+
 @dataclass(slots=True, eq=False)
 class Asking:
     """The state of one witness, or of the two keys it has while one replaces the other: asked once for both.
@@ -97,6 +109,10 @@ class Asking:
     failures: int = 0
     tries: int = 0
     not_before_ns: int = 0
+
+    def row(self) -> WitnessRow:
+        """What people are told."""
+        return WitnessRow(self.name, self.url, self.size, self.why)
 
     def wants(self, candidate: Candidate) -> bool:
         """Whether its line is missing, and it may give it: it holds no later head than this one."""

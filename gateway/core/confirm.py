@@ -13,10 +13,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
-from gateway.core.asking import Asking, Candidate, Why, read_reply
+from gateway.core.asking import Asking, Candidate, WitnessRow, read_reply
 from gateway.core.confirm_events import (
     Answered,
     Ask,
@@ -50,18 +49,6 @@ REFRESH_NS: Final = 600_000_000_000  # a log that stands still is cosigned again
 MAX_CANDIDATES: Final = 64  # newest heads for which cosignatures are taken
 MAX_LOG_SIGNATURES: Final = 2  # while our log's key is being rotated
 NEVER: Final = 2**63 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class WitnessRow:
-    """A witness, for people."""
-
-    name: str
-    url: str
-    size: int
-    """Of our head that it holds, as far as we know."""
-    why: Why
-    """Why the newest target has no cosignature of it; empty if it has."""
 
 
 class Confirm:
@@ -117,9 +104,7 @@ class Confirm:
 
     def rows(self) -> list[WitnessRow]:
         """The witnesses that are asked, in the order of the policy."""
-        return [
-            WitnessRow(asking.name, asking.url, asking.size, asking.why) for asking in self._asking.values()
-        ]
+        return [asking.row() for asking in self._asking.values()]
 
     def step(self, event: Event, now_ns: int, now_ms: int) -> list[Effect]:
         """Take what happened.

@@ -66,7 +66,7 @@ class Guest(asyncio.Protocol):
         self._house = house
         self._http: web.RequestHandler | None = None
         self._server: web.Server | None = None
-        self._room = house.limits.raw_bytes
+        self._room = self._rooms = house.limits.raw_bytes
         self.address = address
         self.member: str | None = None
         self.cert: bytes | None = None
@@ -83,11 +83,16 @@ class Guest(asyncio.Protocol):
         self.asking = False
         """Whether the other side is in the middle of something: a request, or taking an answer."""
 
+    @property
+    def came(self) -> int:
+        """Bytes that came since nothing was asked."""
+        return self._rooms - self._room
+
     def wait(self) -> None:
         """Nothing is asked."""
         limits = self._house.limits
         self._enter(Phase.WAITING, limits.slow_s if self.member is None else limits.member_idle_s)
-        self._room = limits.raw_bytes
+        self._room = self._rooms = limits.raw_bytes if self.member is None else limits.member_raw_bytes
         self.asking = False
 
     def work(self) -> None:

@@ -18,13 +18,14 @@ class Limits:
         member_idle_s: between two requests of a member. Its client lets go earlier, so that none meets a closed door.
         work_s: until an answer is there. The other side waits no longer; the work itself goes on.
         take_bytes_s: the least pace at which an answer is taken, after `slow_s`.
-        raw_bytes: of one request with all that is round it: chunk sizes, extensions, and what follows it already.
+        raw_bytes: of one request of a stranger with all that is round it: chunk sizes, and what follows it already.
+        member_raw_bytes: the same of a member.
         working: requests of strangers that are worked on at once.
         sending_bytes: in answers that were not taken yet; beyond, strangers wait.
         connections_s, connections_burst: new connections of an address. A handshake costs a millisecond, and the
             recorder lives in the same loop.
         all_connections_s, all_connections_burst: new connections in all.
-        asks_s, asks_burst: requests of strangers at one address.
+        asks_s, asks_burst: requests of strangers at one address; a long one counts as several.
         member_asks_s, member_asks_burst: requests of a member.
     """
 
@@ -35,7 +36,8 @@ class Limits:
     member_idle_s: float = 75.0
     work_s: float = 30.0
     take_bytes_s: float = 65536.0
-    raw_bytes: int = 576 << 10
+    raw_bytes: int = 48 << 10
+    member_raw_bytes: int = 576 << 10
     working: int = 32
     sending_bytes: int = 64 << 20
     connections_s: float = 20.0
@@ -48,4 +50,5 @@ class Limits:
     member_asks_burst: int = 1000
 
 
+ASK_BYTES: Final = 4096  # that count as one request more
 LIMITS: Final = Limits()

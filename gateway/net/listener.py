@@ -13,6 +13,7 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 from aiohttp import web
@@ -21,12 +22,13 @@ from gateway.core.rates import Bucket, Buckets
 from gateway.errors import RemoteError, VestibuleError
 from gateway.net.control import OnBug, place_of
 from gateway.net.guest import LINGER_S, Guest
-from gateway.net.limits import LIMITS, Limits
+from gateway.net.limits import ASK_BYTES, LIMITS, Limits
 from gateway.net.places import Places, address_key
 from gateway.net.web import Answer, Ask, HttpAsk, Refusal, refusal
 
 STOP_S: Final = 2.0
 MAX_KNOWN: Final = 256
+TURNS: Final = 4
 _SWEEP_S: Final = 0.5
 _BACKLOG: Final = 256
 
@@ -123,6 +125,8 @@ class Listener:
         self._close_sockets()
         if self._guests:
             await asyncio.gather(*(guest.end(STOP_S) for guest in list(self._guests)))
+        for _ in range(TURNS):  # the loop tells of an end in one turn, and what ends with it takes another
+            await asyncio.sleep(0)
 
     def _start(self, work: Any, name: str) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work, name=name)
@@ -156,6 +160,7 @@ class Listener:
                     continue
                 leaving.cut()
             guest.greeting = self._start(self._greet(guest, came), "web greet")
+            guest.greeting.add_done_callback(partial(self._greeted, guest, came))
 
     def _may_come(self, address: str) -> bool:
         now_ns = time.monotonic_ns()
@@ -175,10 +180,13 @@ class Listener:
             )
         except OSError:  # of TLS and timeouts too
             self.counts["handshake"] += 1
-        finally:
-            guest.greeting = None
-            if guest.transport is None:
-                self._places.leave(guest)
+
+    def _greeted(self, guest: Guest, came: socket.socket, task: asyncio.Task[None]) -> None:
+        # Not in `_greet`: a task that is cancelled before its first turn runs none of its lines.
+        guest.greeting = None
+        if guest.transport is None:
+            self._places.leave(guest)
+            came.close()
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -218,6 +226,10 @@ class Listener:
         finally:
             self._working -= guest.counted
             guest.counted = False
+        if member is None:
+            # What is long costs more to read, most of all in many small chunks.
+            for _ in range(guest.came // ASK_BYTES):
+                self._strangers.take(guest.address, time.monotonic_ns())
         self.counts[str(answer.status)] += 1
         response = web.Response(
             body=answer.body,

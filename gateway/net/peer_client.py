@@ -22,6 +22,7 @@ from gateway.errors import LocalError, RemoteError, Unreachable
 from gateway.keys.sign import SigningKey
 from gateway.net.peer_server import EXCHANGE
 from gateway.net.peer_tls import client_context, open_context
+from gateway.net.reply_guard import GuardedConnector, TooMuch
 from gateway.net.web import OCTETS, TEXT
 from gateway.wire.peer import MAX_BODY_BYTES
 
@@ -175,6 +176,7 @@ class PeerClient:
                 headers=headers,
                 ssl=self._context(certs),
                 allow_redirects=False,
+                read_bufsize=limit,
                 timeout=timeout,
             ) as reply:
                 fields = reply.headers
@@ -185,12 +187,12 @@ class PeerClient:
                     await _read(reply, limit),
                 )
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _explained(error) from error
+            raise _explained(error, limit) from error
 
     def _ready(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=IDLE_S),
+                connector=GuardedConnector(limit=MAX_CONNECTIONS, keepalive_timeout=IDLE_S),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"Accept-Encoding": "identity", "User-Agent": "vestibule"},
                 auto_decompress=False,
@@ -234,17 +236,16 @@ def _address(url: str, path: str, pinned: bool) -> URL:
 
 
 async def _read(reply: aiohttp.ClientResponse, limit: int) -> bytes:
-    too_long = RemoteError("peer_size", f"a peer's answer is longer than {limit} bytes")
     if (reply.content_length or 0) > limit:
         reply.close()
-        raise too_long
+        raise _too_long(limit)
     stream = reply.content
     data = bytearray()
     while True:
         data += await stream.readany()
         if len(data) > limit:
             reply.close()  # the rest is not waited for, and the connection not used again
-            raise too_long
+            raise _too_long(limit)
         if stream.at_eof():
             return bytes(data)
 
@@ -256,10 +257,14 @@ def _gunzip(data: bytes, limit: int) -> bytes:
     except zlib.error as error:
         raise RemoteError("peer_encoding", "a peer's gzip does not decode") from error
     if len(plain) > limit:
-        raise RemoteError("peer_size", f"a peer's answer is longer than {limit} bytes")
+        raise _too_long(limit)
     if not stream.eof or stream.unused_data:
         raise RemoteError("peer_encoding", "a peer's gzip is cut off, or more follows it")
     return plain
+
+
+def _too_long(limit: int) -> RemoteError:
+    return RemoteError("peer_size", f"a peer's answer is longer than {limit} bytes, or has too much round it")
 
 
 def _plain(encoding: str) -> None:
@@ -273,7 +278,7 @@ def _status(status: int) -> Unreachable | RemoteError:
     return RemoteError("peer_status", f"a peer answers with HTTP status {status}")
 
 
-def _explained(error: Exception) -> Unreachable | RemoteError:
+def _explained(error: Exception, limit: int) -> Unreachable | RemoteError:
     """What an exception of aiohttp, a socket or TLS means; its text is not told, it may hold anything."""
     cause: BaseException | None = error
     while cause is not None:
@@ -288,6 +293,8 @@ def _explained(error: Exception) -> Unreachable | RemoteError:
                 "peer_tls", "no TLS 1.3 with a peer: it refuses our certificate, or speaks another TLS"
             )
         cause = cause.__cause__ or cause.__context__
+    if isinstance(error, TooMuch):
+        return _too_long(limit)
     if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ClientResponseError | ValueError):
         return RemoteError("peer_http", "a peer's answer is no whole HTTP answer")
     lost = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error

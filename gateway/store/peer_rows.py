@@ -10,7 +10,9 @@ from typing import Final, TypeVar
 from gateway.core.follow import Followed, KeepCosigned, KeepRoster
 from gateway.errors import Damage
 from gateway.store.db import damaged, sqlite_error
+from gateway.store.peers_schema import TABLES
 from gateway.store.records import Row, entries_in_order
+from gateway.store.snapshot import DEFINITIONS, odd_definitions
 from gateway.tlog.merkle import Frontier
 from gateway.tlog.note import VerifierKey
 from gateway.tlog.text import HASH_BYTES
@@ -22,7 +24,8 @@ READ_ROWS: Final = 256  # rows in memory at once while iterating
 _LOG: Final = "(SELECT log FROM logs WHERE origin = ?)"
 _TILE: Final = f"SELECT data FROM tiles WHERE log = {_LOG} AND level = ? AND n = ?"
 _ENTRIES: Final = f"SELECT idx, data FROM entries WHERE log = {_LOG} AND idx >= ? ORDER BY idx LIMIT ?"
-_ALL_ENTRIES: Final = f"SELECT idx, data FROM entries WHERE log = {_LOG} ORDER BY idx"
+_EACH_ENTRY: Final = f"SELECT idx, data FROM entries WHERE log = {_LOG} AND idx >= ? AND idx < ? ORDER BY idx"
+_BEYOND: Final = f"SELECT idx FROM entries WHERE log = {_LOG} AND (idx < 0 OR idx >= ?) ORDER BY idx LIMIT 1"
 _ALL_TILES: Final = f"SELECT level, n, data FROM tiles WHERE log = {_LOG} ORDER BY level, n"
 _LOGS: Final = (
     "SELECT origin, size, root, note, tree_size, tree_root, whole, whole_size, "
@@ -32,6 +35,7 @@ _FORKS: Final = "SELECT id, origin, data, seen_ms FROM forks ORDER BY fork"
 _ROSTERS: Final = "SELECT version, raw FROM rosters ORDER BY version"
 _NEWEST_ROSTER: Final = "SELECT version, raw FROM rosters ORDER BY version DESC LIMIT 1"
 _COSIGNED: Final = "SELECT size, note, at_ms FROM cosigned"
+_ORPHANS: Final = "SELECT 1 FROM {} WHERE log NOT IN (SELECT log FROM logs) LIMIT 1"
 _META: Final = "SELECT value FROM meta WHERE key = ?"
 
 
@@ -163,13 +167,30 @@ class PeerRows:
         """
         return entries_in_order(self._each(_ENTRIES, _as_it_is, origin, first, count), first)
 
-    def iter_entries(self, origin: str) -> Iterator[tuple[int, bytes]]:
-        """(index, leaf data) of all entries, ascending; holes are the caller's to see. Raises as `logs`."""
-        return self._each(_ALL_ENTRIES, lambda row: (int(row[0]), bytes(row[1])), origin)
+    def iter_entries(self, origin: str, first: int, end: int) -> Iterator[tuple[int, bytes]]:
+        """(index, leaf data) of entries `first` to `end - 1`; holes are the caller's to see. Raises as `logs`."""
+        return self._each(_EACH_ENTRY, lambda row: (int(row[0]), bytes(row[1])), origin, first, end)
+
+    def entry_beyond(self, origin: str, size: int) -> int | None:
+        """Index of an entry that a mirror of this size should not have; raises as `logs`."""
+        return next(self._each(_BEYOND, lambda row: int(row[0]), origin, size), None)
 
     def iter_tiles(self, origin: str) -> Iterator[tuple[int, int, bytes]]:
         """(level, n, data) of all rows of tiles; raises as `logs`."""
         return self._each(_ALL_TILES, lambda row: (int(row[0]), int(row[1]), bytes(row[2])), origin)
+
+    def integrity(self) -> list[str]:
+        """What SQLite itself finds wrong with the file; empty if nothing."""
+        return [line for line in self._each("PRAGMA integrity_check(100)", _first_text) if line != "ok"]
+
+    def odd_schema(self) -> list[str]:
+        """Names of tables and indexes that are not defined as this release defines them; empty if none."""
+        return odd_definitions(self._each(DEFINITIONS.sql, DEFINITIONS.decode), TABLES)
+
+    def orphans(self) -> list[str]:
+        """Tables with rows of a log that has no row of its own; empty if none. Raises as `logs`."""
+        tables = ("entries", "tiles")
+        return [table for table in tables if any(self._each(_ORPHANS.format(table), lambda row: True))]
 
     def shelf(self, origin: str) -> PeerShelf:
         """Entries and tiles of one mirror."""

@@ -176,6 +176,14 @@ class PeerStore:
         """What `set_meta` wrote down; raises as `forks`."""
         return await self._read(lambda: self._rows.meta(key))
 
+    async def drop_rosters(self) -> None:
+        """Forget all versions of the roster: of a federation that had no other member.
+
+        Raises:
+            StoreError: as `keep`.
+        """
+        await self._write(lambda: self._transaction(lambda: self._one("DELETE FROM rosters")))
+
     async def drop(self, origin: str) -> None:
         """Forget entries and tiles of a mirror, so that it is pulled again; head and evidence stay.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -42,28 +42,7 @@ class Snapshot:
     """
 
     def __init__(self, path: Path) -> None:
-        if not path.exists():
-            raise StoreRefused("store_missing", f"{path.name} is not there", "Check `--data-dir`.")
-        try:
-            try:
-                self._connection = _begun(path)
-            except sqlite3.OperationalError as error:
-                # SQLite makes the index of a write-ahead log beside the database, even to read it.
-                if _code(error) not in _NEEDS_FILES or os.access(path.parent, os.W_OK):
-                    raise
-                if _has_log(path):
-                    raise StoreRefused(
-                        "wal_unreadable",
-                        f"{path.name} has a write-ahead log, which cannot be read where nothing can be written",
-                        f"Give this user the right to write in {path.parent}, copy the whole data directory to where "
-                        "it may, or start and stop the gateway once: that folds the log in.",
-                    ) from error
-                # Nobody has it open, or its log and the log's index would be there: the file is all there is.
-                self._connection = _begun(path, "&immutable=1")
-        except sqlite3.Error as error:
-            raise sqlite_error(error, "the database cannot be read") from error
-        except UnicodeDecodeError as error:
-            raise _damaged() from error
+        self._connection = open_view(path, _begin)
 
     def close(self) -> None:
         """Let go of the view."""
@@ -199,11 +178,7 @@ class Snapshot:
 
     def odd_schema(self) -> list[str]:
         """Names of tables, indexes and triggers that are not defined as this release defines them; empty if none."""
-        with closing(sqlite3.connect(":memory:")) as fresh:
-            fresh.executescript(schema.TABLES)
-            expected = set(map(_definition, fresh.execute(_DEFINITIONS.sql)))
-        odd = expected ^ set(self._each(_DEFINITIONS))
-        return sorted({name for _, name, _ in odd})
+        return odd_definitions(self._each(DEFINITIONS), schema.TABLES)
 
     def _one(self, query: Query[T], *args: object) -> T | None:
         return next(self._each(query, *args), None)
@@ -223,22 +198,75 @@ _NEEDS_FILES: Final = frozenset((sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONL
 """What SQLite answers where it cannot make, or may not open, the files beside a database (sqlite.org/wal.html)."""
 
 
-def _begun(path: Path, more: str = "") -> sqlite3.Connection:
+def open_view(path: Path, begin: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
+    """A connection that reads one view of a database, also where nothing can be written.
+
+    Args:
+        path: of the database.
+        begin: sets the connection up, checks what it is, and begins the transaction with a first read.
+
+    Raises:
+        StoreRefused: `store_missing`, `wal_unreadable`, and what `begin` refuses.
+        StoreError: `disk_io`, `store_busy`.
+        Damage: `database`.
+    """
+    if not path.exists():
+        raise StoreRefused("store_missing", f"{path.name} is not there", "Check `--data-dir`.")
+    try:
+        try:
+            return _begun(path, begin)
+        except sqlite3.OperationalError as error:
+            # SQLite makes the index of a write-ahead log beside the database, even to read it.
+            if _code(error) not in _NEEDS_FILES or os.access(path.parent, os.W_OK):
+                raise
+            if _has_log(path):
+                raise StoreRefused(
+                    "wal_unreadable",
+                    f"{path.name} has a write-ahead log, which cannot be read where nothing can be written",
+                    f"Give this user the right to write in {path.parent}, copy the whole data directory to where "
+                    "it may, or start and stop the gateway once: that folds the log in.",
+                ) from error
+            # Nobody has it open, or its log and the log's index would be there: the file is all there is.
+            return _begun(path, begin, "&immutable=1")
+    except sqlite3.Error as error:
+        raise sqlite_error(error, "the database cannot be read") from error
+    except UnicodeDecodeError as error:
+        raise _damaged() from error
+
+
+def odd_definitions(definitions: Iterable[tuple[str, str, str]], tables: str) -> list[str]:
+    """Names of tables, indexes and triggers that are not as they should be.
+
+    Args:
+        definitions: what stands in the database, as `DEFINITIONS` asks for it.
+        tables: the statements that make all that should.
+    """
+    with closing(sqlite3.connect(":memory:")) as fresh:
+        fresh.executescript(tables)
+        expected = set(map(DEFINITIONS.decode, fresh.execute(DEFINITIONS.sql)))
+    return sorted({name for _, name, _ in expected ^ set(definitions)})
+
+
+def _begun(path: Path, begin: Callable[[sqlite3.Connection], None], more: str = "") -> sqlite3.Connection:
     connection = sqlite3.connect(schema.uri(path, "ro") + more, uri=True, isolation_level=None)
     try:
-        for pragma in schema.READER_PRAGMAS:
-            connection.execute(pragma)
-        connection.execute("BEGIN")
-        # The first read is what takes the snapshot.
-        application_id, version = (
-            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
-        )
-        schema.check_format(application_id, version)
-        connection.execute(queries.HEAD.sql).fetchone()
+        begin(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    for pragma in schema.READER_PRAGMAS:
+        connection.execute(pragma)
+    connection.execute("BEGIN")
+    # The first read is what takes the snapshot.
+    application_id, version = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+    )
+    schema.check_format(application_id, version)
+    connection.execute(queries.HEAD.sql).fetchone()
 
 
 def _code(error: sqlite3.Error) -> int:
@@ -257,7 +285,7 @@ def _definition(row: Row) -> tuple[str, str, str]:
     return str(kind), str(name), " ".join(str(sql).split())
 
 
-_DEFINITIONS: Final = Query("SELECT type, name, sql FROM sqlite_schema", _definition)
+DEFINITIONS: Final = Query("SELECT type, name, sql FROM sqlite_schema", _definition)
 
 
 def _damaged() -> Damage:

@@ -308,11 +308,7 @@ def verify_signature(text: str, signature: Signature, vkey: VerifierKey) -> int:
 
 def valid_name(name: str) -> bool:
     """Tell whether a key name is one: not empty, no Unicode space, no plus, no control character."""
-    return (
-        encodes(name)
-        and 0 < len(name.encode()) <= MAX_NAME_BYTES
-        and _NOT_IN_NAMES.search(name) is None
-    )
+    return encodes(name) and 0 < len(name.encode()) <= MAX_NAME_BYTES and _NOT_IN_NAMES.search(name) is None
 
 
 def _cosigned_bytes(text: str, time_s: int) -> bytes:

@@ -10,6 +10,8 @@ FLOORS = {
     # 0: words
     "errors": 0,
     "events": 0,
+    "event_words": 0,
+    "events_peers": 0,
     "ids": 0,
     "permit": 0,
     # 1: bytes <-> values
@@ -32,6 +34,9 @@ FLOORS = {
 
 # The only imports between rooms of one floor: (who imports, whom).
 SAME_FLOOR = {
+    ("events", "event_words"),
+    ("events", "events_peers"),
+    ("events_peers", "event_words"),
     ("entries", "keys"),
     ("tlog", "keys"),
 }
@@ -40,7 +45,9 @@ SAME_FLOOR = {
 NARROW = {
     "errors": set[str](),
     "ids": set[str](),
-    "events": set[str](),
+    "event_words": set[str](),
+    "events_peers": {"event_words"},
+    "events": {"event_words", "events_peers"},
     "permit": set[str](),
     # Any C2SP log, of whatever is logged: it must never learn of VR.
     "tlog": {"errors", "ids", "keys"},
@@ -207,6 +214,18 @@ APP = {
     "verify_sums": "checks the accounting against what frames hold",
     "verify_tiles": "checks every hash tile",
     "verify_vault": "checks segments, parts and batches",
+    "confirming": "asks witnesses, one task each, and takes answers",
+    "courier": "one bounded outbox and one request at a time for each",
+    "federation": "takes part in a federation, and answers whoever asks for logs and cosignatures",
+    "gauges": "what waits, what is kept, how far others are",
+    "membership": "who we are in it, and how another version comes into force",
+    "peer_house": "What a federation needs of the house it belongs to",
+    "peer_machines": "what is followed, and who steps it",
+    "peer_report": "what peers brought and what was refused of it",
+    "peer_steps": "one at a time, and their effects in their order",
+    "peer_view": "rows. Decides nothing",
+    "verbs_peer": "cards, the roster, what peers know, evidence",
+    "wiring": "what is connected with what",
 }
 
 MAX_LINES = 400

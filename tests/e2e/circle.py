@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from daemon import Gateway, free_port
-from switch import Switch
+from e2e.daemon import Gateway, free_port
+from e2e.switch import Switch
 
 from gateway.app.cli.main import main as cli
 from gateway.app.roster_edit import first_roster, with_member, with_outside, without

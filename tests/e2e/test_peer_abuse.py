@@ -107,7 +107,7 @@ def test_a_body_is_counted_as_it_comes() -> None:
 def test_what_stands_round_a_body_is_counted_too() -> None:
     with hall(BOB) as there:
         flood = WITNESS + b"Transfer-Encoding: chunked\r\n\r\n" + chunk(b"x", b";" + b"e" * 2000) * 500
-        assert len(flood) > LIMITS.raw_bytes
+        assert len(flood) > LIMITS.member_raw_bytes > LIMITS.raw_bytes
         assert 200 not in statuses(told(there, flood))
         assert there.seen.checkpoints == []
         until(lambda: there.inside == 0)
@@ -202,7 +202,9 @@ def test_slow_askers_are_cut_after_ten_seconds() -> None:
             for sock, head in zip(socks, SLOW.values(), strict=False):
                 sock.sendall(head)
             data = [b"x" * 5000] * len(SLOW) + [HELLO]
-            took = list(threads.map(lambda each: trickle(each[0], each[1], 0.25), zip(socks, data)))
+            took = list(
+                threads.map(lambda each: trickle(each[0], each[1], 0.25), zip(socks, data, strict=True))
+            )
         for sock in socks:
             sock.close()
         # The one for gossip is turned away at once: it has no certificate.
@@ -507,7 +509,7 @@ LIES: dict[str, tuple[Act, set[str]]] = {
         {"peer_away", "peer_http", "peer_size"},
     ),
     "endless extensions": (
-        says_for_ever(CHUNKED, chunk(b"", b"")[:-2] and b"1;eeeeeeee\r\nx\r\n"),
+        says_for_ever(CHUNKED, chunk(b"x", b";eeeeeeee")),
         {"peer_size"},
     ),
     "huge chunk": (says(CHUNKED, b"ffffffffffffffff\r\nx"), {"peer_http", "peer_hung_up", "peer_size"}),
@@ -547,6 +549,7 @@ LIES: dict[str, tuple[Act, set[str]]] = {
         {"peer_http", "peer_status"},
     ),
 }
+MORE = {"long body": {""}, "endless chunks": {"peer_away"}, "endless extensions": {"peer_away"}}
 
 
 class Liar:
@@ -634,37 +637,53 @@ async def test_a_lie_costs_little_and_is_told(bob: PeerClient, name: str, how: s
             work: Awaitable[object] = bob.get(there.url, "checkpoint", LIMIT, [ALICE.cert])
         else:
             work = bob.exchange(there.url, [ALICE.cert], b"hello")
-            codes = codes | (
-                {"", "peer_status"} if name == "long body" else set()
-            )  # 1001 bytes are few for gossip
+            # gossip takes more: 1001 bytes are few, and so many small chunks need longer than there is time
+            codes = codes | MORE.get(name, set())
         code, took, peak, gap = await asked(work)
+        if "endless" in name:
+            codes = codes | {"peer_size"}  # whatever it is, there is too much of it
         assert code in codes, (code, took)
         assert took < 2.0, code
         assert peak < 12 << 20, (code, peak)
         assert gap < 0.5, code
+        if "endless" in name:
+            assert took < 0.9 or code != "peer_away"  # it is not heard out
 
 
-async def test_a_bundle_may_be_gzip_and_a_bomb_may_not(bob: PeerClient) -> None:
+async def test_a_bundle_may_be_gzip_and_a_bomb_may_not() -> None:
     data = bytes(range(200)) * 5
-
-    def packed(body: bytes) -> Act:
-        return says(OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body), body)
-
     path = "tile/entries/000"
-    with liar(packed(gzip.compress(data))) as there:
-        assert await bob.get(there.url, path, LIMIT, [ALICE.cert]) == data
-        assert b"accept-encoding: identity\r\n" in there.heads[0].lower()
-        assert (await asked(bob.exchange(there.url, [ALICE.cert], b"")))[0] == "peer_encoding"
-        assert (await asked(bob.post(there.url, path, b"", LIMIT, [ALICE.cert])))[0] == "peer_encoding"
-    with liar(packed(gzip.compress(data + b"x"))) as there:
-        assert (await asked(bob.get(there.url, path, LIMIT, [ALICE.cert])))[0] == "peer_size"
-    with liar(packed(BOMB)) as there:
-        code, _, peak, _ = await asked(bob.get(there.url, path, 100_000, [ALICE.cert]))
-        assert code == "peer_size"
-        assert peak < 12 << 20
+
+    async def once(body: bytes, ask: str, limit: int = LIMIT) -> tuple[object, str, int]:
+        """The answer, or the code of an error; the head that was sent; the peak of memory."""
+        got: list[object] = []
+        act = says(OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body), body)
+        client = BOB.client(whole_s=1.0)
+
+        async def work(there: Liar) -> None:
+            if ask == "get":
+                got.append(await client.get(there.url, path, limit, [ALICE.cert]))
+            elif ask == "post":
+                got.append(await client.post(there.url, path, b"", limit, [ALICE.cert]))
+            else:
+                got.append(await client.exchange(there.url, [ALICE.cert], b""))
+
+        with liar(act) as there:
+            code, _, peak, _ = await asked(work(there))
+            await client.close()
+            return got[0] if got else code, there.heads[0].decode().lower(), peak
+
+    got, head, _ = await once(gzip.compress(data), "get")
+    assert got == data
+    assert "accept-encoding: identity\r\n" in head
+    assert (await once(gzip.compress(data), "post"))[0] == "peer_encoding"
+    assert (await once(gzip.compress(data), "exchange"))[0] == "peer_encoding"
+    assert (await once(gzip.compress(data + b"x"), "get"))[0] == "peer_size"
+    got, _, peak = await once(BOMB, "get", 100_000)
+    assert got == "peer_size"
+    assert peak < 12 << 20
     for broken in (gzip.compress(data)[:-1], gzip.compress(data) + b"x", b"", b"x" * 50):
-        with liar(packed(broken)) as there:
-            assert (await asked(bob.get(there.url, path, LIMIT, [ALICE.cert])))[0] == "peer_encoding"
+        assert (await once(broken, "get"))[0] == "peer_encoding"
 
 
 def old_tls() -> ssl.SSLContext:

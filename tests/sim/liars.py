@@ -12,6 +12,7 @@ from hashlib import sha256
 
 from gateway.core import gossip_events as ev
 from gateway.core.roster import SignedRoster, make_roster, sign_roster
+from gateway.core.witness import Answer
 from gateway.errors import LocalError
 from gateway.tlog.checkpoint import Checkpoint, sign_checkpoint
 from gateway.tlog.fork import Fork
@@ -20,7 +21,8 @@ from gateway.tlog.note import VerifierKey
 from gateway.tlog.text import MAX_SIZE
 from gateway.tlog.tiles import hash_at
 from gateway.wire import peer as wire
-from tests.sim.federation import SECOND, Peer, World
+from tests.sim.federation import SECOND, World
+from tests.sim.honest import Peer
 from tests.sim.invariants import Watch, decoded
 from tests.sim.peer_logs import Branch, key_of, origin_of, signed
 
@@ -121,6 +123,10 @@ class Liar:
     def fetched(self, sender: str, path: str) -> bytes | None:
         face = self.face_of(sender) if self.faces else None
         return None if self.mute or face is None or not face.up else face.fetched(sender, path)
+
+    def posted(self, sender: str, body: bytes) -> Answer | None:
+        face = self.face_of(sender) if self.faces else None
+        return None if self.mute or face is None or not face.up else face.posted(sender, body)
 
     # ---- what lies are made of --------------------------------------------------------------------------------------
 

@@ -13,17 +13,20 @@ from typing import Any
 import pytest
 
 from gateway.app import audit as audit_module
+from gateway.app import audit_state as state_module
 from gateway.app.audit import Order, audit
 from gateway.app.audit_report import Audited
 from gateway.app.audit_source import FolderSource, open_source
 from gateway.app.audit_state import LogFolder
 from gateway.app.audit_tiles import HeadTiles
+from gateway.core.roster import SignedRoster
 from gateway.errors import LocalError, ProofError, RemoteError, StoreError, StoreRefused, Unreachable
 from gateway.tlog.fork import parse_fork, verify_fork
 from gateway.tlog.note import parse_vkey
 from gateway.tlog.policy import parse_policy
 from tests.foreign_log import Clinic, ForeignLog, Key, b64, b64u, digest, jcs, path
 from tests.kills import killed_at_each_step
+from tests.rosters import following, member, roster, roster_key, signed
 
 NOW_MS = 1_800_000_000_000
 ORIGIN = "clinic.example/rig-1"
@@ -612,8 +615,95 @@ def test_a_generation_is_held_against_the_log_it_replaces(monitor: Monitor, clin
         after.batch = 7
         after.batches()
         told = monitor.shows(after.log, vkeys=[after.log.key.vkey])
-        assert codes(told) == ["first", "generation", *expected]
+        assert codes(told) == ["first", "new_generation", *expected]
         assert told.exit_code == (65 if expected == ["generation"] else 0)
+
+
+def test_what_began_in_the_old_log_goes_on_in_the_new_one(monitor: Monitor, clinic: Clinic) -> None:
+    after = Clinic(f"{ORIGIN}-g2")
+    after.add(
+        "log.generation",
+        old_origin=ORIGIN,
+        size=6,
+        root=b64u(clinic.log.subtree(0, 6)),
+        note="",
+        reason="lost",
+    )
+    after.objects = dict(clinic.objects)
+    after.session("a", "drain")
+    after.session("a", "close")
+    after.session("b", "open")
+    told = monitor.shows(after.log, vkeys=[after.log.key.vkey])
+    assert (told.exit_code, codes(told)) == (0, ["first", "new_generation"])
+    after.session("a", "close", seq=7)
+    assert faults(monitor.shows(after.log, vkeys=[after.log.key.vkey])) == ["object"]
+
+
+def add_roster(clinic: Clinic, document: SignedRoster, **changed: Any) -> int:
+    fields = {"version": document.roster.version, "hash": b64u(document.roster.hash())}
+    return clinic.add("roster", roster=json.loads(document.raw), **fields | changed)
+
+
+def test_versions_of_the_roster_are_held_against_each_other(monitor: Monitor, clinic: Clinic) -> None:
+    members = [member(name) for name in ("a", "b", "c", "d")]
+    one = roster(*members[:2])
+    two = following(one, *members[:3])
+    three = following(two, *members)
+    add_roster(clinic, signed(one))
+    told = monitor.shows(clinic.log)
+    assert (told.exit_code, codes(told)) == (0, ["first", "new_roster"])
+    assert "version 1" in told.findings[1].message
+    assert "a, b" in told.findings[1].message
+    add_roster(clinic, signed(two))
+    add_roster(clinic, signed(two))
+    add_roster(clinic, signed(following(three, *members)))
+    told = monitor.shows(clinic.log)
+    assert (told.exit_code, codes(told)) == (0, ["new_roster"] * 3)
+    assert "after version 2" in told.findings[2].message
+    add_roster(clinic, signed(three))
+    assert faults(monitor.shows(clinic.log)) == ["roster"], "an older one"
+
+
+@pytest.mark.parametrize("wrong", ["signature", "prev", "hash", "policy", "twin"])
+def test_a_roster_that_does_not_hold_is_a_fault(monitor: Monitor, clinic: Clinic, wrong: str) -> None:
+    one = roster(member("a"), member("b"))
+    add_roster(clinic, signed(one))
+    monitor.shows(clinic.log)
+    two = following(one, member("a"), member("c"))
+    match wrong:
+        case "signature":
+            add_roster(clinic, signed(two, "thief"))
+        case "prev":
+            add_roster(clinic, signed(following(one, member("a"), member("c"), prev=digest(b"other"))))
+        case "hash":
+            add_roster(clinic, signed(two), hash=b64u(digest(b"other")))
+        case "policy":
+            at = add_roster(clinic, signed(two))
+            body = json.loads(clinic.log.entries.pop(at))["body"]
+            body["roster"]["roster"]["policy"] = "quorum none\n"
+            body["hash"] = b64u(digest(jcs(body["roster"]["roster"])))
+            clinic.log.entries.append(resigned(clinic, body))
+        case "twin":
+            add_roster(clinic, signed(roster(member("a"), member("c"))))
+    told = monitor.shows(clinic.log)
+    assert (told.exit_code, faults(told)) == (65, ["entry" if wrong == "hash" else "roster"])
+
+
+def test_keys_of_the_roster_may_change_with_both_signing(monitor: Monitor, clinic: Clinic) -> None:
+    one = roster(member("a"), member("b"))
+    two = following(one, keys=(roster_key("other"),))
+    add_roster(clinic, signed(one))
+    add_roster(clinic, signed(two, "roster", "other"))
+    add_roster(clinic, signed(following(two), "other"))
+    assert codes(monitor.shows(clinic.log)) == ["first", *["new_roster"] * 3]
+
+
+def test_a_policy_that_is_not_the_rosters_is_told(monitor: Monitor, clinic: Clinic) -> None:
+    one = roster(member("a"), member("b"))
+    add_roster(clinic, signed(one))
+    assert "policy_differs" in codes(monitor.shows(clinic.log, policy=POLICY))
+    told = monitor.shows(clinic.log, policy=one.parsed_policy())
+    assert codes(told) == ["policy_log"], "it lists the logs of a and b"
 
 
 def test_many_faults_are_counted_and_not_all_listed(monitor: Monitor, clinic: Clinic) -> None:
@@ -887,6 +977,9 @@ def test_a_state_that_somebody_wrote_himself_is_refused(monitor: Monitor, clinic
         {"checked": -1},
         {"keys": []},
         {"more": 1},
+        {"evidence": "evidence-0011223344556677.json"},
+        {"evidence": "../evidence"},
+        {"fold": {**document["fold"], "roster": b64(b"{}")}},
         {"fold": 3},
     ]
     for change in changes:
@@ -895,6 +988,38 @@ def test_a_state_that_somebody_wrote_himself_is_refused(monitor: Monitor, clinic
         with pytest.raises(StoreRefused) as refused:
             monitor.run()
         assert refused.value.code == "audit_damaged", change
+
+
+def test_evidence_that_was_taken_away_is_missed(monitor: Monitor, clinic: Clinic) -> None:
+    monitor.shows(clinic.log)
+    other = clinic.log.copy()
+    other.entries[0] = b"other"
+    file = Path(monitor.shows(other).evidence)
+    good = file.read_bytes()
+    file.write_bytes(good.replace(b'"proof_b64":[]', b'"proof_b64":["' + b64(bytes(32)).encode() + b'"]'))
+    with pytest.raises(StoreRefused):
+        monitor.run()
+    file.unlink()
+    with pytest.raises(StoreRefused) as refused:
+        monitor.run()
+    assert refused.value.code == "audit_damaged"
+    file.write_bytes(good)
+    assert faults(monitor.run()) == ["forked"]
+
+
+def test_a_log_cannot_fill_the_state(
+    monitor: Monitor, clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(100):
+        clinic.add(f"type{number}")
+    told = monitor.shows(clinic.log)
+    assert (told.exit_code, len(told.types), told.types["*"]) == (0, 65, 38)
+    monkeypatch.setattr(state_module, "MAX_STATE_BYTES", 100_000)
+    for number in range(2000):
+        clinic.session(f"s{number}", "open")
+    with pytest.raises(StoreRefused) as refused:
+        monitor.shows(clinic.log)
+    assert refused.value.code == "audit_size"
 
 
 def test_two_runs_at_once_are_kept_apart(monitor: Monitor, clinic: Clinic) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from paths import ROOT
 
+from gateway.app.audit_report import EXITS, Audited
 from gateway.app.evidence import encode_evidence, prove_frame
 from gateway.keys.did import did_key
 from gateway.store.keyfiles import load_keys
@@ -130,3 +131,45 @@ def test_another_key_does_not_hold(auditor: Auditor) -> None:
     name = auditor.vkey.split("+")[0]
     assert auditor.check(auditor.proofs[0], vkey=VerifierKey.of(name, other).encode()).returncode == 1
     assert auditor.check(auditor.proofs[0], did=did_key(other)).returncode == 1
+
+
+# ---- what `audit` says ------------------------------------------------------------------------------------------
+
+
+def test_every_finding_of_the_monitor_is_explained() -> None:
+    text = (ROOT / "docs" / "auditor.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+) \| (\d+) \| ((?:`\w+` ?)+)\|", text, re.M)
+    told = {code: (level, int(exit)) for level, exit, codes in rows for code in re.findall(r"`(\w+)`", codes)}
+    assert all(exit == EXITS[level] for level, exit in told.values())
+    said: dict[str, str] = {}
+    for path in [*(ROOT / "gateway" / "app").glob("audit*.py"), ROOT / "gateway/app/cli/audit.py"]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute | ast.Name):
+                continue
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
+            words = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
+            match name:
+                case "add" if len(words) > 1 and words[0] in EXITS:
+                    said[words[1]] = words[0]
+                case "_fault" | "_note" if words:
+                    said[words[0]] = name[1:]
+                case "Unreachable":
+                    said[words[0]] = "away"
+                case "RemoteError":
+                    said[words[0]] = "fault"
+                case "ProofError" | "SignatureError" if path.stem in ("audit_heads", "audit_tiles"):
+                    said[words[0]] = "fault"
+    del said["tile_missing"]  # which nothing that is read can bring about
+    assert len(said) > 35
+    assert {code: told.get(code, ("", 0))[0] for code in said} == said
+
+
+def test_the_members_of_its_json_are_explained() -> None:
+    text = (ROOT / "docs" / "auditor.md").read_text(encoding="utf-8")
+    table = text.partition("| member | what |")[2].partition("\n\n")[0]
+    told = {
+        name
+        for cell in re.findall(r"^\| ((?:`\w+` ?)+)\|", table, re.M)
+        for name in re.findall(r"`(\w+)`", cell)
+    }
+    assert told == set(Audited("x", "y", 1).document())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from itertools import pairwise
 
 import pytest
 from mirror_world import (
@@ -29,6 +30,7 @@ from gateway.tlog.tiles import (
     parse_tile_path,
 )
 from tests.sim.peer_logs import Branch, log_vkey, origin_of, signed
+from tests.sim.peer_memory import PeerStore
 
 HUGE = 1 << 40
 
@@ -48,7 +50,7 @@ def head(name: str, size: int, root: bytes) -> Followed:
 
 
 def test_a_claim_of_2_to_the_40_entries_costs_nothing() -> None:
-    log = head("mallory", HUGE, bytes(32))
+    log = head("mallory", HUGE, b"\x01" * 32)
     asked = []
 
     def garbage(origin: str, path: str) -> bytes:
@@ -219,7 +221,7 @@ def test_a_source_that_is_away_is_asked_less_and_less_and_at_once_when_it_is_bac
         while world.pending:
             world.answer()
         world.answer()
-    gaps = [round((after - before) / 10**9) for before, after in zip(times, times[1:], strict=False)]
+    gaps = [round((after - before) / 10**9) for before, after in pairwise(times)]
     assert gaps == [1, 2, 4, 8, 16, 32, 64, 64]
     sources["alice"] = honest(branch())
     world.pull()
@@ -292,8 +294,9 @@ def test_many_logs_have_their_turns_and_those_without_a_source_stop_nobody() -> 
 
 
 def test_progress_is_told() -> None:
-    log = followed(branch(), 300, 5000)
-    world = World(Logs([log]), {"alice": honest(branch())})
+    store = PeerStore(Branch("me"))
+    log = followed(branch(), 300, 5000, store)
+    world = World(Logs([log]), {"alice": honest(branch())}, store=store)
     assert world.mirror.progress() == []
     world.step(Wanted(log.origin))
     (row,) = world.mirror.progress()

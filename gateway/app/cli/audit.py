@@ -13,7 +13,7 @@ import click
 from gateway.app.cli import output
 from gateway.app.cli.progress import progress_option, reporting
 from gateway.app.cli.state import State, read_file, write_file
-from gateway.errors import ProofError
+from gateway.errors import LocalError, ProofError
 
 if TYPE_CHECKING:
     from gateway.app.audit_report import Audited, Finding
@@ -142,10 +142,12 @@ def _policy(file: Path | None) -> Policy | None:
 
 def _copy(there: Path, here: Path, told: Audited) -> None:
     data = there.read_bytes()
-    if not os.path.lexists(here):
+    try:
+        if os.path.lexists(here) and read_file(here, len(data)) == data:
+            return
         write_file(here, data.decode())
-    elif not here.is_file() or here.read_bytes() != data:
-        told.add("note", "evidence_kept", f"{here} is there already and is not overwritten")
+    except LocalError as error:
+        told.add("note", "evidence_copy", f"no copy of the evidence was made: {error.message}", error.hint)
 
 
 def _show(told: Audited) -> None:

@@ -29,7 +29,14 @@ def attention(peers: PeersRow) -> list[tuple[str, str]]:
                 "Check the disk (`dmesg`, SMART); it is tried again every few seconds.",
             )
         )
-    if peers.waiting_for:
+    if peers.removed_in:
+        found.append(
+            (
+                f"version {peers.removed_in} of the roster lists this gateway no longer: no peer answers it",
+                "Ask whoever keeps the roster. Recording goes on; nothing is confirmed any more.",
+            )
+        )
+    elif peers.waiting_for:
         found.append(
             (
                 "this gateway is not in the roster of the federation that was accepted",
@@ -43,6 +50,8 @@ def attention(peers: PeersRow) -> list[tuple[str, str]]:
                 "Begin one with `vestibule peer init`, or accept the card of a member with `vestibule peer accept`.",
             )
         )
+    if peers.removed_in:
+        return found
     if peers.members and not peers.alive:
         found.append(
             (

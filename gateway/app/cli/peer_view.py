@@ -187,11 +187,10 @@ def peer_notes(peers: Peers) -> list[str]:
     elif not done.size:
         lines.append(f"Nothing is confirmed yet; it takes {output.plural(quorum, 'party', 'parties')}.")
     else:
-        waiting = (
-            f"; {output.count(done.lag_entries)} more wait, for {output.span(done.lag_ms / 1000)}"
-            if done.lag_entries
-            else ""
-        )
+        waiting, n = "", done.lag_entries
+        if n:
+            verb = "waits" if n == 1 else "wait"
+            waiting = f"; {output.count(n)} more {verb}, for {output.span(done.lag_ms / 1000)}"
         lines.append(
             f"{output.plural(done.size, 'entry', 'entries')} of this log confirmed"
             f"{_maybe(done.at_ms, now_ms)}{waiting}."

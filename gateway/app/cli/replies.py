@@ -189,6 +189,7 @@ class PeersRow(msgspec.Struct, frozen=True):
     alive: int = 0
     roster: int = 0
     waiting_for: str = ""
+    removed_in: int = 0
     frozen: list[str] = []
     mirror_lag_entries: int = 0
     learning: bool = False

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from gateway.app.cli import output, federation_words, words
+from gateway.app.cli import federation_words, output, words
 from gateway.app.cli.ask import ask, typed
 from gateway.app.cli.device import device_table
 from gateway.app.cli.replies import PeersRow, Status
@@ -126,7 +126,9 @@ def _peers(peers: PeersRow) -> str:
         if peers.mirror_lag_entries
         else ""
     )
-    return f"{peers.alive} of {peers.members} answer, roster {peers.roster}, listens on {peers.listen}{behind}"
+    return (
+        f"{peers.alive} of {peers.members} answer, roster {peers.roster}, listens on {peers.listen}{behind}"
+    )
 
 
 def attention(status: Status, now_ms: int) -> list[tuple[str, str]]:

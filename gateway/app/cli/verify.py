@@ -94,7 +94,7 @@ def fsck(state: State, as_json: bool, progress: str) -> None:
 def as_document(report: Report, repairs: Sequence[str] = ()) -> dict[str, Any]:
     """A report as JSON; `repairs` belong to its faults, in their order."""
     sums = ("size", "entries", "batches", "parts", "frames", "samples", "payload_bytes")
-    more = ("opened", "unopened", "texts", "unknown")
+    more = ("opened", "unopened", "texts", "unknown", "followed", "mirrored")
     return {
         "ok": not report.faults,
         "root": encode_base64(report.root),
@@ -127,6 +127,9 @@ def _show(report: Report, as_json: bool, repairs: Sequence[str] = ()) -> None:
         f"{output.plural(report.frames, 'frame')}, {output.plural(report.samples, 'sample')}, "
         f"{output.size(report.payload_bytes)}"
     )
+    if report.followed:
+        mirrored = output.plural(report.mirrored, "mirrored entry", "mirrored entries")
+        click.echo(f"  peers    {output.plural(report.followed, 'log')}, {mirrored}")
     click.echo(f"  checked  {depth(report)}")
     for said in report.notes:
         click.echo(f"  note     {output.clean(said)}")

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from gateway.app import config as configuration
-from gateway.app.daemon import build_house
 from gateway.app.demo import make_store
 from gateway.app.house import House
 from gateway.app.observe import Observer
@@ -24,6 +23,7 @@ from gateway.app.spine import Spine
 from gateway.app.startup import Store, open_store
 from gateway.app.verbs import Verbs
 from gateway.app.verbs_peer import PeerVerbs
+from gateway.app.wiring import build_house
 from gateway.core.effects import Effect
 from gateway.errors import ConfigError, LocalError
 from gateway.net.control import Caller

@@ -15,6 +15,7 @@ from gateway.net.peer_client import PeerClient
 from gateway.store.keyfiles import load_keys
 from gateway.store.layout import Layout
 from gateway.tlog.checkpoint import Checkpoint, origin_hash, sign_checkpoint
+from tests.stores import Facts, open_gateway, pose
 
 
 class Mirror:
@@ -92,3 +93,23 @@ def lie(layout: Layout, folder: Path, size: int, root: bytes) -> None:
     keys = load_keys(layout)
     note = sign_checkpoint(Checkpoint(keys.origin, size, root), keys.origin, *keys.log_keys)
     (folder / "checkpoint").write_bytes(note)
+
+
+async def record(layout: Layout, batches: int = 1, close: bool = False) -> Facts:
+    """Go on with a store: a session with so many batches of new frames."""
+    facts = Facts(layout)
+    gateway = await open_gateway(layout, facts)
+    try:
+        # What is random in it must not repeat what an earlier call made.
+        gateway.random = type(gateway.random)(f"record {gateway.ledger.size}")
+        gateway.registry.random = gateway.random
+        (link,) = gateway.open_session(f"P-{gateway.ledger.size}")
+        await gateway.cycle()
+        for batch in range(batches):
+            gateway.data(link, [pose(0, 12 * batch + first, 3) for first in range(0, 12, 3)])
+            await gateway.cycle()
+        if close:
+            await gateway.close_session(facts.sessions[0])
+    finally:
+        await gateway.store.close()
+    return facts

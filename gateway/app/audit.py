@@ -34,7 +34,7 @@ ENTRIES_A_RUN: Final = 1_000_000
 SAVE_EVERY: Final = 64 * TILE_WIDTH
 """Entries after which what was checked is written down, so that a run that breaks off goes on there."""
 PATIENCE_S: Final = 3.0
-"""A quorum of a new head takes a second or two: so long its cosignatures are waited for before they are missed."""
+"""A quorum of a new head takes a second or two, and so does a cache: so long both are waited for before they are told."""
 ASK_EVERY_S: Final = 1.0
 OLDER_S: Final = 60
 """A cache may give an older head for a few seconds (tlog-tiles). From the second run on, and after this, it is none."""
@@ -171,8 +171,8 @@ class _Run:
         return [vkey for vkey in self._state.vkeys if vkey.encode() in given | learned]
 
     async def _head(self) -> Signed:
-        """The head that is served; where a quorum is asked for, the first that has it, as far as patience goes."""
-        loop, order = asyncio.get_running_loop(), self._order
+        """The head that is served. For a newer one, or its quorum, it asks again as far as patience goes."""
+        loop, order, ours = asyncio.get_running_loop(), self._order, self._state.head
         until = loop.time() + order.patience_s
         while True:
             note = await self._source.get(CHECKPOINT, MAX_NOTE_BYTES)
@@ -183,9 +183,9 @@ class _Run:
                     "Give the URL below which `checkpoint` and `tile` stand, or the folder of an export.",
                 )
             signed = open_head(note, self._state.origin, self._accepted())
-            if order.policy is None or order.policy.satisfied(parse_note(note)):
-                return signed
-            if loop.time() + ASK_EVERY_S > until:
+            older = ours is not None and signed.checkpoint.size < ours.size
+            enough = order.policy is None or order.policy.satisfied(parse_note(note))
+            if (enough and not older) or loop.time() + ASK_EVERY_S > until:
                 return signed
             await asyncio.sleep(ASK_EVERY_S)
 

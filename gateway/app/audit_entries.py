@@ -161,7 +161,7 @@ class EntryCheck:
         if number != fold.batch + 1 and not (fold.batch == 0 and self._is_next):
             self._fault(
                 "batch_number",
-                f"entry {index} is batch {number}, after batch {fold.batch}: one is missing",
+                f"entry {index} is batch {number}, after batch {fold.batch}: they must follow one another",
                 index,
             )
         fold.batch = number

@@ -71,13 +71,15 @@ def judge_age(told: Audited, state: State, policy: Policy | None, max_age_s: flo
         told.newest_ms, told.newest_of = state.head.seen_ms, "seen"
     if max_age_s is None:
         return
-    what = "this head was first seen" if told.newest_of == "seen" else f"the newest {told.newest_of} is of"
+    seen = told.newest_of == "seen"
     age_s = (told.at_ms - told.newest_ms) / 1000
     if age_s > max_age_s:
         told.add(
             "late",
             "stale",
-            f"{what} {int(age_s)} s ago, and at most {max_age_s:g} s are allowed",
+            f"this head was first seen {int(age_s)} s ago, and at most {max_age_s:g} s are allowed"
+            if seen
+            else f"the newest {told.newest_of} is {int(age_s)} s old, and may be {max_age_s:g} s old at most",
             "Ask whether the gateway and its witnesses run. Without witnesses a log in which nothing happens looks "
             "old too.",
         )
@@ -85,7 +87,7 @@ def judge_age(told: Audited, state: State, policy: Policy | None, max_age_s: flo
         told.add(
             "late",
             "future",
-            f"{what} {int(-age_s)} s in the future",
+            f"the time of the {'head' if seen else told.newest_of} lies {int(-age_s)} s in the future",
             "Compare the clock of this machine and theirs: until then nobody can say how old the head is.",
         )
 

@@ -129,7 +129,7 @@ class Daemon:
         http = HttpEdge(
             host,
             port,
-            federation.resource if federation else reader.resource,
+            federation.shown.resource if federation else reader.resource,
             self._not_ready(house),
             self._observer.render_metrics,
             federation.add_checkpoint if federation else None,

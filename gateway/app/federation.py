@@ -9,6 +9,7 @@ recording goes on.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from typing import Final
 
@@ -22,6 +23,7 @@ from gateway.app.peer_house import House
 from gateway.app.peer_machines import Machines, Outside
 from gateway.app.peer_report import PeerReport
 from gateway.app.peer_steps import Reactions, Steps
+from gateway.app.shown import Shown
 from gateway.core import confirm_events as confirming
 from gateway.core import gossip_events as gossiping
 from gateway.core.contradiction import Alarm
@@ -36,16 +38,14 @@ from gateway.store.layout import Layout
 from gateway.store.live_shelf import LiveShelf
 from gateway.store.peers import PeerStore
 from gateway.store.queries import Head
-from gateway.tlog.checkpoint import origin_hash
 from gateway.tlog.fork import Fork
 
 RETRY_S: Final = 5.0  # after peers.db failed
 JOIN_S: Final = 2.0  # between looks at a federation that does not list us yet
+ROOM_FACTOR: Final = 4
 DOUBT_S: Final = 10.0  # between two questions whether we were removed
 LEARN_S: Final = 5.0  # how long peers are waited for before a witness without memory cosigns again
 LOOK_S: Final = 0.1
-FRESH_NS: Final = 30_000_000_000
-"""The world is shown the newest confirmed head, unless a newer one has waited for longer than this."""
 MAX_ROSTER_BYTES: Final = 64 * 1024
 
 
@@ -79,7 +79,8 @@ class Federation:
         self._doubt_at = 0.0
         host, _, port = config.peers.listen.rpartition(":")
         context = server_context(house.keys.tls, self.cert, self._trusted())
-        routes = LogRoutes(self.resource, self.add_checkpoint, self.raw_roster)
+        self.shown = Shown(house, lambda: self.machines)
+        routes = LogRoutes(self.shown.resource, self.add_checkpoint, self.raw_roster)
         self.edge = PeerEdge(
             host.strip("[]"), int(port), context, routes, self._exchange, self._member_of, observer.bug
         )
@@ -116,6 +117,7 @@ class Federation:
             self._config.witness.logs,
             self._config.peers.period_ms * 1_000_000,
             self._config.gateway.name,
+            self._room,
         )
         reactions = Reactions(
             tell=lambda peer, body, urgent: self._courier.send(peer, body, urgent=urgent),
@@ -126,7 +128,7 @@ class Federation:
             roster=self._roster_kept,
         )
         self.machines = Machines(outside, state, reactions)
-        await self.machines.restore_forks()
+        await self.machines.resume()
         self._courier.members({member.name: member for member in self.membership.others})
         self._told = b""
         if state.fresh and not self.machines.steps.learning:
@@ -211,11 +213,12 @@ class Federation:
     async def _rounds(self, steps: Steps) -> None:
         while True:
             self._wake.clear()
-            await steps.step(gossiping.Tick())
+            # Before gossip tells it on, so that a cosignature that comes back finds its head known.
             note, size, root = self.house.newest()
             if note != self._told:
                 self._told = note
                 self.machines.confirming.tell(confirming.Published(note, size, root))
+            await steps.step(gossiping.Tick())
             wake_ns = steps.gossip.wake_at - time.monotonic_ns() if steps.gossip else RETRY_S * 1e9
             try:
                 async with asyncio.timeout(max(0.0, wake_ns / 1e9)):
@@ -304,6 +307,11 @@ class Federation:
         """The newest roster as it was signed; empty without one."""
         return self.membership.signed.raw if self.membership.signed else b""
 
+    def _room(self) -> bool:
+        """Whether copies of other logs may grow: several times what recording needs is kept free for it."""
+        free = os.statvfs(self._layout.data_dir)
+        return free.f_bavail * free.f_frsize > ROOM_FACTOR * self._config.limits.free_disk_floor_bytes
+
     def _trusted(self) -> list[bytes]:
         return [der for member in self.membership.others for der in member.certs]
 
@@ -316,30 +324,6 @@ class Federation:
         """Answer a log that asks for a cosignature (C2SP tlog-witness)."""
         answer = await self._up().add_checkpoint(body)
         return answer.status, answer.content_type, answer.body
-
-    async def resource(self, path: str) -> bytes | None:
-        """A resource of our log, or of another one under its origin hash."""
-        first, _, rest = path.partition("/")
-        if path == "checkpoint":
-            return self.public_checkpoint() or None
-        if rest == "checkpoint":
-            return await self._up().monitor(first)
-        if first == origin_hash(self.house.keys.origin):
-            return await self.house.reader.resource(rest)
-        if first == "tile":
-            return await self.house.reader.resource(path)
-        return await self.machines.reader.resource(path)
-
-    def public_checkpoint(self) -> bytes:
-        """The head that is shown to the world: the newest confirmed one, unless a newer one waits for too long."""
-        confirm, newest = self.machines.confirming, self.house.newest()[0]
-        late = confirm.machine.lag.age_ns(time.monotonic_ns()) > FRESH_NS
-        return newest if late or not confirm.note else confirm.note
-
-    def proof_checkpoint(self, size: int) -> bytes:
-        """The head for a proof of what `size` entries hold: confirmed if there is one, else the newest signed one."""
-        confirm = self.machines.confirming
-        return confirm.note if confirm.size >= size else self.house.newest()[0]
 
     def _up(self) -> Steps:
         steps = self.machines.steps

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,6 +50,7 @@ class Outside:
         witnessed: keys of logs that are no members and that we cosign.
         period_ns: mean time between two rounds.
         name: what we are called among peers: the gateway's own name.
+        room: whether the disk has room for copies; recording comes first.
     """
 
     house: House
@@ -60,6 +62,7 @@ class Outside:
     witnessed: tuple[str, ...]
     period_ns: int
     name: str
+    room: Callable[[], bool]
 
 
 class Machines:
@@ -102,7 +105,7 @@ class Machines:
             outside.observer,
             state.cosigned,
         )
-        self.mirror = Mirror(self.logs, self._sources)
+        self.mirror = Mirror(self.logs, self._sources, outside.room)
         self.mirrors = Mirrors(self.mirror, self.get, self.steps.perform, self.steps.turn)
         self.reader = PeerLogReader(outside.store, self.logs, lambda log: None)
         self._react = reactions
@@ -110,8 +113,8 @@ class Machines:
         self._waiting: dict[str, tuple[int, int]] = {}
         self.follow()
 
-    async def restore_forks(self) -> None:
-        """Take the evidence that was kept: its logs stay frozen, and it is told on.
+    async def resume(self) -> None:
+        """Take the evidence that was kept: its logs stay frozen, and it is told on. And go on with what was cut short.
 
         Raises:
             StoreError, Damage: peers.db cannot be read.
@@ -120,6 +123,8 @@ class Machines:
             log = self.logs.of(stored.origin)
             if log is not None and log.fork is None:
                 log.fork, log.frozen = parse_fork(stored.data), log.data
+        for log in self.logs:
+            self.mirrors.wanted(log.origin)
 
     def follow(self) -> None:
         """Follow the roster in force: logs that came, went, or have other keys, and who we are."""

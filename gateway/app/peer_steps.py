@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,7 +32,7 @@ from gateway.core.mirror import Blamed, Broken, Whole
 from gateway.core.offer import nearly_whole
 from gateway.core.roster import SignedRoster
 from gateway.core.witness import Answer, Witness
-from gateway.errors import StoreError
+from gateway.errors import Divergence, StoreError
 from gateway.store.peers import PeerStore
 from gateway.tlog.fork import Fork
 from gateway.tlog.merkle import Frontier
@@ -158,7 +158,9 @@ class Steps:
     async def monitor(self, origin_hash: str) -> bytes | None:
         """The newest head of a log that is promised, cosigned; None where there is none."""
         async with self.turn:
-            # Not between a step and its disk: only what is written down is shown.
+            # Not between a step and its disk, nor after a disk that failed: only what is written down is shown.
+            if self.failed is not None:
+                raise self.failed
             return None if self.learning else self._witness.monitor(origin_hash, int(time.time()))
 
     def learn_no_more(self) -> None:
@@ -176,14 +178,14 @@ class Steps:
     async def _gossiped(self, happened: Sequence[gossiping.Event], asker: str = "") -> bytes:
         if self.failed is not None:
             raise self.failed
-        answers: list[bytes] = []
+        answers: list[gossiping.Tell] = []
         for event in (*self._own(), *happened):
             if self.gossip is not None:
                 effects = self.gossip.step(event, time.monotonic_ns(), int(time.time()))
                 answers += await self._perform(effects, asker)
         for later in answers[1:]:
-            self._react.tell(asker, later, False)
-        return answers[0] if answers else EMPTY_BODY
+            self._react.tell(asker, later.body, later.urgent)
+        return answers[0].body if answers else EMPTY_BODY
 
     def _pull(self, origin: str) -> None:
         """A head was promised without its entries: gossip brings a few of them, a mirror must fetch many."""
@@ -201,8 +203,8 @@ class Steps:
         self._ours.whole, self._ours.whole_size = note, size
         return [gossiping.Published(note, size, root)]
 
-    async def _perform(self, effects: Sequence[Any], asker: str = "") -> list[bytes]:
-        answers: list[bytes] = []
+    async def _perform(self, effects: Sequence[Any], asker: str = "") -> list[gossiping.Tell]:
+        answers: list[gossiping.Tell] = []
         keeps: list[Keep] = []
         later: list[gossiping.Event] = []
         for effect in effects:
@@ -213,7 +215,7 @@ class Steps:
             match effect:
                 case gossiping.Tell(peer, body, urgent):
                     if peer == asker:
-                        answers.append(body)
+                        answers.append(effect)
                     else:
                         self._react.tell(peer, body, urgent)
                 case gossiping.Behind(origin, _):
@@ -251,11 +253,7 @@ class Steps:
     async def _keep(self, keeps: list[Keep]) -> None:
         if not keeps:
             return
-        try:
-            await self._store.keep(keeps)
-        except StoreError as error:
-            self.failed = error
-            raise
+        await self._guarded(self._store.keep(keeps))
         for keep in keeps:
             self.sums.heads += isinstance(keep, KeepHead) and keep.origin != self._ours.origin
             self.sums.entries += len(keep.entries) if isinstance(keep, KeepEntries) else 0
@@ -263,11 +261,17 @@ class Steps:
 
     async def _drop(self, origin: str) -> None:
         """A mirror is not what it should be: forget it and pull it again."""
-        try:
-            await self._store.drop(origin)
-        except StoreError as error:
-            self.failed = error
-            raise
+        await self._guarded(self._store.drop(origin))
         if (log := self.logs.of(origin)) is not None:
             log.tree, log.tails, log.whole, log.whole_size = Frontier(), {}, b"", 0
             self._react.behind(origin)
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Divergence as error:
+            self.failed = StoreError(error.code, error.message, error.hint)
+            raise self.failed from error
+        except StoreError as error:
+            self.failed = error
+            raise

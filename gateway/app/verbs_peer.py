@@ -47,7 +47,7 @@ class PeerVerbs:
 
     def checkpoint(self, size: int, newest: bytes) -> bytes:
         """The head for a proof of what `size` entries hold: a confirmed one if there is one, else `newest`."""
-        return newest if self._federation is None else self._federation.proof_checkpoint(size)
+        return newest if self._federation is None else self._federation.shown.proof_checkpoint(size)
 
     def _on(self) -> Federation:
         if self._federation is None:

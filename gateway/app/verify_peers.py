@@ -18,10 +18,10 @@ from gateway.store.peer_check import mirror_damage, mirror_walk
 from gateway.store.peer_rows import LogRow
 from gateway.store.peer_snapshot import PeerSnapshot
 from gateway.store.snapshot import Snapshot
-from gateway.tlog.checkpoint import Checkpoint, open_checkpoint
+from gateway.tlog.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint
 from gateway.tlog.fork import fork_id, parse_fork, verify_fork
 from gateway.tlog.merkle import EMPTY_ROOT
-from gateway.tlog.note import VerifierKey, parse_vkey
+from gateway.tlog.note import VerifierKey, parse_note, parse_vkey
 from gateway.tlog.text import HASH_BYTES
 from gateway.tlog.tiles import TILE_WIDTH, root_from_tiles, width_at
 
@@ -168,16 +168,15 @@ class PeerCheck:
     def _check_forks(self) -> None:
         for kept in self._peers.forks():
             vkeys = self._vkeys.get(kept.origin, [])
+            self._unknown += not vkeys
             try:
                 fork = parse_fork(kept.data)
                 if fork_id(fork) != kept.id:
                     raise ProofError("fork", "it is not what its name says")
+                if parse_checkpoint(parse_note(fork.a).text).origin != kept.origin:
+                    raise ProofError("fork", "it is of another log")
                 if vkeys:
-                    smaller, _ = verify_fork(fork, *vkeys)
-                    if smaller.origin != kept.origin:
-                        raise ProofError("fork", "it is of another log")
-                else:
-                    self._unknown += 1
+                    verify_fork(fork, *vkeys)
             except (ProofError, SignatureError) as error:
                 self._fault("peers_fork", kept.origin, f"evidence does not hold: {error}", fork=kept.id.hex())
                 continue
@@ -196,11 +195,14 @@ class PeerCheck:
 
     def _open(self, origin: str, note: bytes, code: str, what: str) -> Checkpoint | None:
         vkeys = self._vkeys.get(origin, [])
-        if not vkeys:
-            self._unknown += 1
-            return None
+        self._unknown += not vkeys
         try:
-            return open_checkpoint(note, *vkeys)
+            if vkeys:
+                return open_checkpoint(note, *vkeys)
+            head = parse_checkpoint(parse_note(note).text)
+            if origin and head.origin != origin:
+                raise ProofError("checkpoint_origin", "it is of another log")
+            return head
         except (ProofError, SignatureError) as error:
             self._fault(code, origin, f"{what} does not verify: {error}")
             return None
@@ -212,22 +214,22 @@ class PeerCheck:
 
     def _check_mirror(self, row: LogRow) -> None:
         found, peers, size = self._found, self._peers, row.tree_size
-        if not row.whole_size <= size <= max(row.size, 0):
+        if not row.whole_size <= size <= row.size:
             found.damage(mirror_damage(row.origin, "It has more entries than its head", size=size))
             return
         roots = {size: row.tree_root}
-        if row.size == size:
-            roots[size] = row.root
+        if row.size == size and row.root != row.tree_root:
+            found.damage(
+                mirror_damage(row.origin, "The whole tree has another root than the head", size=size)
+            )
         if row.whole:
             whole = self._open(row.origin, row.whole, "mirror", "the note that is served")
-            if (
-                whole is not None
-                and whole.size == row.whole_size
-                and roots.get(whole.size) in (None, whole.root)
-            ):
-                roots[whole.size] = whole.root
-            elif whole is not None:
+            if whole is not None and whole.size == row.whole_size:
+                roots.setdefault(whole.size, whole.root)
+            if whole is not None and (whole.size != row.whole_size or roots[whole.size] != whole.root):
                 found.damage(mirror_damage(row.origin, "The note that is served is of another tree"))
+        elif row.whole_size:
+            found.damage(mirror_damage(row.origin, "The note that is served is not there"))
         if not size and row.tree_root != EMPTY_ROOT:
             found.damage(mirror_damage(row.origin, "An empty tree has another root"))
         for number, damages in enumerate(mirror_walk(peers, row.origin, size, roots), 1):

@@ -196,6 +196,7 @@ def test_a_clone_that_signs_on_is_convicted(
     said = cron.said("--evidence", tmp_path / "evidence.json")
     assert said.returncode == 65
     assert told["evidence"] in said.stdout
+    assert said.stdout.startswith(f"{ORIGIN}: The log contradicts itself.\n")
     assert "Keep the file" in said.stdout
     assert "not overwritten" not in said.stdout
 

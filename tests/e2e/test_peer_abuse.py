@@ -506,7 +506,7 @@ LIES: dict[str, tuple[Act, set[str]]] = {
     "endless chunks": (says_for_ever(CHUNKED, chunk(b"x")), {"peer_size"}),
     "endless extension": (
         says_for_ever(CHUNKED + b"1;", b"e" * 1000),
-        {"peer_away", "peer_http", "peer_size"},
+        {"peer_size", "peer_http"},
     ),
     "endless extensions": (
         says_for_ever(CHUNKED, chunk(b"x", b";eeeeeeee")),
@@ -515,10 +515,10 @@ LIES: dict[str, tuple[Act, set[str]]] = {
     "huge chunk": (says(CHUNKED, b"ffffffffffffffff\r\nx"), {"peer_http", "peer_hung_up", "peer_size"}),
     "bad chunk": (says(CHUNKED, b"zz\r\nx"), {"peer_http"}),
     "chunks that trickle": (says_for_ever(CHUNKED, chunk(b"x"), 0.05), {"peer_away"}),
-    "endless trailers": (says_for_ever(CHUNKED + b"0\r\n", b"X: y\r\n"), {"peer_http", "peer_away"}),
+    "endless trailers": (says_for_ever(CHUNKED + b"0\r\n", b"X: y\r\n"), {"peer_http", "peer_size"}),
     "endless interim answers": (
         says_for_ever(b"", b"HTTP/1.1 103 Early\r\nX: y\r\n\r\n"),
-        {"peer_away", "peer_http"},
+        {"peer_size", "peer_http"},
     ),
     "redirect": (
         says(b"HTTP/1.1 302 Found\r\nLocation: /checkpoint\r\nContent-Length: 0\r\n\r\n"),
@@ -549,7 +549,6 @@ LIES: dict[str, tuple[Act, set[str]]] = {
         {"peer_http", "peer_status"},
     ),
 }
-MORE = {"long body": {""}, "endless chunks": {"peer_away"}, "endless extensions": {"peer_away"}}
 
 
 class Liar:
@@ -637,8 +636,8 @@ async def test_a_lie_costs_little_and_is_told(bob: PeerClient, name: str, how: s
             work: Awaitable[object] = bob.get(there.url, "checkpoint", LIMIT, [ALICE.cert])
         else:
             work = bob.exchange(there.url, [ALICE.cert], b"hello")
-            # gossip takes more: 1001 bytes are few, and so many small chunks need longer than there is time
-            codes = codes | MORE.get(name, set())
+            if name == "long body":
+                codes = {""}  # gossip takes more: 1001 bytes are few
         code, took, peak, gap = await asked(work)
         if "endless" in name:
             codes = codes | {"peer_size"}  # whatever it is, there is too much of it
@@ -646,8 +645,6 @@ async def test_a_lie_costs_little_and_is_told(bob: PeerClient, name: str, how: s
         assert took < 2.0, code
         assert peak < 12 << 20, (code, peak)
         assert gap < 0.5, code
-        if "endless" in name:
-            assert took < 0.9 or code != "peer_away"  # it is not heard out
 
 
 async def test_a_bundle_may_be_gzip_and_a_bomb_may_not() -> None:

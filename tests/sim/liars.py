@@ -31,9 +31,15 @@ class Face(Peer):
     """What a liar shows to some: a real machine on one history of its log, which tells nothing against itself."""
 
     def __init__(
-        self, world: World, name: str, roster: SignedRoster, own: Branch, follow: list[str] | None
+        self,
+        world: World,
+        name: str,
+        roster: SignedRoster,
+        own: Branch,
+        follow: list[str] | None,
+        confirms: bool,
     ) -> None:
-        super().__init__(world, name, roster, None, own, follow)
+        super().__init__(world, name, roster, None, own, follow, confirms)
         self.audience: Callable[[str], bool] = lambda peer: True
 
     def tell(self, told: ev.Tell) -> None:
@@ -57,6 +63,7 @@ class Liar:
         watch: is told what it signs.
         honest: whom it lies to.
         follow: whose logs it follows; everybody's where None.
+        confirms: whether it asks witnesses to cosign its histories.
     """
 
     def __init__(
@@ -67,12 +74,15 @@ class Liar:
         watch: Watch,
         honest: Iterable[str],
         follow: list[str] | None = None,
+        confirms: bool = False,
     ) -> None:
         self.world, self.name, self.roster, self.watch = world, name, roster, watch
+        self.confirms = confirms
         self.honest = list(honest)
         self.follow = follow
         self.up = True
         self.mute = False
+        self.silent_to: set[str] = set()
         self.lies: list[Lie] = []
         self.faces: list[Face] = []
         self.face_of: Callable[[str], Face] = lambda sender: self.faces[0]
@@ -85,7 +95,7 @@ class Liar:
 
     def show(self, branch: Branch) -> Face:
         """Another face, with this history of its log."""
-        face = Face(self.world, self.name, self.roster, branch, self.follow)
+        face = Face(self.world, self.name, self.roster, branch, self.follow, self.confirms)
         self.watch.knows(branch)
         self.faces.append(face)
         return face
@@ -116,17 +126,27 @@ class Liar:
     def _heard(self, answer: bytes | None) -> None:
         pass
 
-    def asked(self, sender: str, body: bytes) -> bytes | None:
-        face = self.face_of(sender) if self.faces else None
-        return None if self.mute or face is None or not face.up else face.asked(sender, body)
+    def _face(self, sender: str) -> Face | None:
+        """Which face answers; None for none."""
+        if self.mute or not self.faces or sender in self.silent_to:
+            return None
+        face = self.face_of(sender)
+        return face if face.up else None
 
-    def fetched(self, sender: str, path: str) -> bytes | None:
-        face = self.face_of(sender) if self.faces else None
-        return None if self.mute or face is None or not face.up else face.fetched(sender, path)
+    def asked(self, sender: str, body: bytes) -> bytes | None:
+        face = self._face(sender)
+        return None if face is None else face.asked(sender, body)
 
     def posted(self, sender: str, body: bytes) -> Answer | None:
-        face = self.face_of(sender) if self.faces else None
-        return None if self.mute or face is None or not face.up else face.posted(sender, body)
+        face = self._face(sender)
+        return None if face is None else face.posted(sender, body)
+
+    def fetched(self, sender: str, path: str) -> bytes | None:
+        face = self._face(sender)
+        data = None if face is None else face.fetched(sender, path)
+        for lie in self.lies:
+            data = lie.served(data)
+        return data
 
     # ---- what lies are made of --------------------------------------------------------------------------------------
 
@@ -156,10 +176,15 @@ class Lie:
 
     def tick(self) -> None:
         """Lie for a second."""
-        raise NotImplementedError
+
+    def served(self, data: bytes | None) -> bytes | None:
+        """What is served instead of this."""
+        return data
 
 
-def two_faced(liar: Liar, common: Branch, at: str, victims: Iterable[str]) -> Callable[[], None]:
+def two_faced(
+    liar: Liar, common: Branch, at: str, victims: Iterable[str], bare: bool = False
+) -> Callable[[], None]:
     """Let a liar have two histories of its log, one for `victims` and one for all others.
 
     Args:
@@ -167,31 +192,40 @@ def two_faced(liar: Liar, common: Branch, at: str, victims: Iterable[str]) -> Ca
         common: its log until now.
         at: `same` size, or the victims' history is `longer` or `shorter`.
         victims: who is shown the second.
+        bare: no entries of the second are shown: victims hold a head that they cannot prove to anybody. The first
+            becomes the longer one after some seconds, which is when evidence can be made at all.
 
     Returns:
         Begins to show them.
     """
     chosen = set(victims)
     second = common.fork(common.size, "second history")
-    liar.show(common)
-    liar.show(second)
-    liar.faces[0].audience = lambda peer: peer not in chosen
-    liar.faces[1].audience = lambda peer: peer in chosen
-    liar.face_of = lambda sender: liar.faces[sender in chosen]
-    more = {"same": (2, 2), "longer": (2, 5), "shorter": (5, 2)}[at]
+    size = common.size
+    for branch in (common, second):
+        face = liar.show(branch)
+        face.audience = (lambda peer: peer in chosen) if branch is second else lambda peer: peer not in chosen
+    first_face, second_face = liar.faces
+    liar.face_of = lambda sender: second_face if sender in chosen else first_face
+    counts = {"same": (2, 2), "longer": (2, 5), "shorter": (5, 2)}[at]
 
     def begin() -> None:
-        for face, count in zip(liar.faces, more, strict=True):
-            face.grow(count)
+        others = sorted(set(liar.honest) - chosen)
+        first_face.grow(counts[0])
+        second_face.grow(counts[1])
         # it sees to it that both are seen soon
-        for face, told in (
-            (0, liar.rng.sample(sorted(set(liar.honest) - chosen), 1)),
-            (1, sorted(chosen)[:1]),
-        ):
-            for to in told:
-                _push(liar, liar.faces[face].own, to, common_size)
+        _push(liar, common, liar.rng.choice(others), size)
+        if bare:
+            second_face.audience = lambda peer: False
+            liar.silent_to = chosen
+            proof = consistency(second, size, second.size)
+            for to in sorted(chosen):
+                for _ in range(4):
+                    head = wire.Head(_hash(second), second.note(), size, second.roots[size], proof, [])
+                    liar.say(to, head)
+            liar.world.after(3 * SECOND, lambda: first_face.grow(10))
+        else:
+            _push(liar, second, sorted(chosen)[0], size)
 
-    common_size = common.size
     return begin
 
 
@@ -271,7 +305,7 @@ class BadProof(Lie):
         for _ in range(4):
             branch = liar.some_branch()
             old = rng.randrange(1, branch.size)
-            proof = _consistency(branch, old, branch.size)
+            proof = consistency(branch, old, branch.size)
             spoilt = list(proof)
             if spoilt:
                 spoilt[rng.randrange(len(spoilt))] = rng.randbytes(32)
@@ -297,7 +331,8 @@ class BadProof(Lie):
                 liar.say(liar.victim(), wire.Evidence(_hash(branch), fork.encode()))
 
 
-def _consistency(branch: Branch, old: int, size: int) -> list[bytes]:
+def consistency(branch: Branch, old: int, size: int) -> list[bytes]:
+    """A proof that holds."""
     return [
         range_root(start, end, lambda level, index: hash_at(branch, branch.size, level, index))
         for start, end in consistency_ranges(old, size)
@@ -425,6 +460,26 @@ class Mute(Lie):
         self.liar.mute = True
 
 
+class BadMirror(Lie):
+    """Serves entries and tiles that are not those of the log, or too many, or none."""
+
+    def served(self, data: bytes | None) -> bytes | None:
+        rng = self.rng
+        if not data:
+            return data
+        at = rng.randrange(len(data))
+        return rng.choice(
+            (
+                data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :],
+                data[:-1],
+                data + bytes(200_000),
+                rng.randbytes(len(data)),
+                b"",
+                None,
+            )
+        )
+
+
 class Sybil(Liar):
     """A stranger, who would like to be a member; it has no key of the roster."""
 
@@ -457,4 +512,5 @@ LIES: dict[str, type[Lie]] = {
     "stale": Stale,
     "flood": Flood,
     "mute": Mute,
+    "bad mirror": BadMirror,
 }

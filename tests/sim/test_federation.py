@@ -52,6 +52,7 @@ class Scenario:
     fork: dict[str, str] = field(default_factory=dict, hash=False)
     sybils: int = 0
     eclipse: bool = False
+    confirms: bool = False
     follow: int = 0
 
 
@@ -85,7 +86,7 @@ class Run:
         for number, branch in enumerate(self.branches.values()):
             branch.grow(3 + number)
         self.peers = {
-            name: Peer(world, name, self.roster, self.watch, self.branches.get(name), followed)
+            name: Peer(world, name, self.roster, self.watch, self.branches.get(name), followed, s.confirms)
             for name in self.honest_names
         }
         for peer in self.peers.values():
@@ -121,12 +122,12 @@ class Run:
     def _liars(self, followed: list[str] | None) -> list[Liar]:
         s, liars = self.scenario, []
         for number, name in enumerate(self.liar_names):
-            liar = Liar(self.world, name, self.roster, self.watch, self.honest_names, followed)
+            liar = Liar(self.world, name, self.roster, self.watch, self.honest_names, followed, s.confirms)
             branch = self.branches[name]
             if s.fork and number == 0:
                 honest = self.honest_names
                 victims = honest[:1] if s.fork["to"] == "one" else honest[::2]
-                self.begin.append(two_faced(liar, branch, s.fork["at"], victims))
+                self.begin.append(two_faced(liar, branch, s.fork["at"], victims, "bare" in s.fork))
                 self.fork_origin = branch.origin
             else:
                 face = liar.show(branch)
@@ -234,7 +235,11 @@ class Run:
     def _reached(self) -> Callable[[], bool]:
         """Cheap to ask after each event: who was seen to be there once need not be asked again."""
         waiting = list(self.peers.values())
-        there = self._holds_evidence if self.scenario.goal == "forks" else self._knows_heads
+        there = {
+            "forks": self._holds_evidence,
+            "heads": self._knows_heads,
+            "confirmed": lambda peer: self._knows_heads(peer) and self._is_confirmed(peer),
+        }[self.scenario.goal]
 
         def reached() -> bool:
             while waiting and there(waiting[-1]):
@@ -257,6 +262,10 @@ class Run:
             if log.size != size or log.tree.size != size:
                 return False
         return True
+
+    def _is_confirmed(self, peer: Peer) -> bool:
+        kept = peer.store.cosigned
+        return peer.name not in self.growing or (kept is not None and kept.size == peer.own.size)
 
     def missing(self) -> str:
         """Who lacks what."""
@@ -285,7 +294,8 @@ class Run:
         seconds = (world.now_ns - 1_000 * SECOND) / SECOND
         most = max((world.out_bytes[name], name) for name in self.peers)
         return (
-            f"{self.rounds_taken:.1f} rounds of {self.scenario.rounds}; {watch.steps} steps, {world.exchanges} exchanges, "
+            f"{self.rounds_taken:.1f} rounds of {self.scenario.rounds}; {watch.steps} steps, "
+            f"{world.exchanges} exchanges, "
             f"most told {most[0] / seconds / 1000:.1f} kB/s by {most[1]}; {dict(watch.told)}; peaks {dict(watch.peaks)}"
         )
 

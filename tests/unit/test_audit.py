@@ -458,25 +458,33 @@ def test_age_of_any_other_log_is_that_of_its_first_sight(tmp_path: Path) -> None
     assert monitor.shows(log, max_age_s=60).exit_code == 0
 
 
-def test_a_quorum_is_waited_for_a_moment(
-    monitor: Monitor, clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("awaited", ["quorum", "newer head"])
+def test_a_quorum_and_a_newer_head_are_waited_for_a_moment(
+    monitor: Monitor, clinic: Clinic, monkeypatch: pytest.MonkeyPatch, awaited: str
 ) -> None:
     monkeypatch.setattr(audit_module, "ASK_EVERY_S", 0.02)
-    clinic.log.write(monitor.served)
+    notes = [clinic.log.note(), clinic.log.note(witnesses=WITNESSES)]
+    if awaited == "newer head":
+        notes = [clinic.log.note(5, witnesses=WITNESSES), notes[1]]
+        monitor.shows(clinic.log)
+    folder = FolderSource(clinic.log.write(monitor.served))
 
-    async def both() -> Audited:
-        order = Order(
-            str(monitor.served), (parse_vkey(monitor.vkeys[0]),), monitor.state, POLICY, patience_s=15
-        )
-        run = asyncio.create_task(audit(order, NOW_MS))
-        await asyncio.sleep(0)
-        note = clinic.log.note(witnesses=WITNESSES)
-        (monitor.served / "new").write_bytes(note)
-        os.rename(monitor.served / "new", monitor.served / "checkpoint")
-        return await run
+    class Slow:
+        async def get(self, name: str, limit: int) -> bytes | None:
+            if name != "checkpoint":
+                return await folder.get(name, limit)
+            return notes.pop(0) if len(notes) > 1 else notes[0]
 
-    told = asyncio.run(both())
-    assert (told.exit_code, told.quorum) == (0, True)
+    async def run() -> Audited:
+        vkeys = (parse_vkey(monitor.vkeys[0]),)
+        order = Order("", vkeys, monitor.state, POLICY, patience_s=15)
+        with LogFolder(monitor.state, ORIGIN) as state:
+            run = audit_module._Run(order, state, state.load(), Slow(), NOW_MS, lambda *told: None)
+            await run.go()
+            return run.told
+
+    told = asyncio.run(run())
+    assert (told.exit_code, told.quorum, len(notes)) == (0, True, 1)
 
 
 # ---- entries ----------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,8 +19,8 @@ from gateway.store.snapshot import Snapshot
 from gateway.tlog.checkpoint import Checkpoint, sign_checkpoint
 from gateway.tlog.fork import verify_fork
 from gateway.tlog.tiles import root_from_tiles
-from tests.mirrors import Mirror, export, get, lie
-from tests.stores import Facts, copy_store, make_store, open_gateway
+from tests.mirrors import Mirror, export, get, lie, record
+from tests.stores import Facts, copy_store, make_store
 
 
 @dataclass
@@ -49,20 +49,13 @@ class Case:
 def case(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
     folder = tmp_path_factory.mktemp("guard")
 
-    async def grow(facts: Facts) -> None:
-        gateway = await open_gateway(facts.layout, facts)
-        gateway.open_session(f"P-{facts.entries}")
-        await gateway.cycle()
-        await gateway.store.close()
-
     facts = asyncio.run(make_store(folder / "data", batches=2, frames=4))
     export(facts.layout, folder / "smaller")
-    asyncio.run(grow(facts))
+    asyncio.run(record(facts.layout))
     export(facts.layout, folder / "same")
-    shutil.copytree(facts.layout.data_dir, folder / "copy")
-    asyncio.run(grow(facts))
+    here = copy_store(facts, folder / "copy")
+    asyncio.run(record(facts.layout))
     export(facts.layout, folder / "larger")
-    here = replace(facts, layout=type(facts.layout)(folder / "copy"))
     with Snapshot(here.layout.database) as snapshot:
         keys = load_keys(here.layout)
         yield Case(here, keys, folder / "smaller", folder / "same", folder / "larger", snapshot)

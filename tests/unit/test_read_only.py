@@ -17,13 +17,16 @@ from gateway.app.evidence import prove_batch
 from gateway.app.export import export_log, mark_here, signed_checkpoint
 from gateway.app.fsck import fsck_store
 from gateway.app.verify import verify_store
+from gateway.core.follow import KeepEntries, KeepHead
 from gateway.errors import EXIT_REFUSED, VestibuleError
 from gateway.store.keyfiles import load_keys
 from gateway.store.layout import Layout, disk_error
 from gateway.store.mark import Mark
+from gateway.store.peers import PeerStore
 from gateway.store.snapshot import Snapshot
 from gateway.store.vault import Vault
 from gateway.tlog.checkpoint import origin_hash
+from tests.sim.peer_logs import Branch
 
 NOBODY = 65534
 
@@ -36,11 +39,23 @@ def closed() -> Iterator[Layout]:
     above.chmod(0o755)
     try:
         facts = asyncio.run(make_store(above / "store"))
+        asyncio.run(make_peers(facts.layout))
         yield facts.layout
     finally:
         for folder, _, _ in os.walk(above):
             os.chmod(folder, 0o700)
         shutil.rmtree(above)
+
+
+async def make_peers(layout: Layout) -> None:
+    """Three entries of another log, which nobody's key here signed."""
+    other = Branch("alice")
+    tiles = other.adopt([b"one", b"two", b"three"])
+    head = KeepHead(other.origin, 0, 3, other.roots[3], other.note())
+    entries = KeepEntries(other.origin, 0, tuple(other.data), tuple(tiles), 3, other.roots[3], other.note())
+    store = await PeerStore.open(layout.peers, create=True)
+    await store.keep([head, entries])
+    await store.close()
 
 
 def make_read_only(layout: Layout) -> None:
@@ -87,7 +102,7 @@ def test_everything_that_only_looks_works_on_a_medium_that_is_read_only(closed: 
         with pytest.raises(PermissionError):
             (closed.data_dir / "x").touch()
         report = verify_store(closed)
-        assert (report.batches, report.opened) == (batches, opened)
+        assert (report.batches, report.opened, report.mirrored) == (batches, opened, 3)
         assert opened
         assert not report.unopened
         checked, repairs = fsck_store(closed)

@@ -154,6 +154,8 @@ def _show(told: Audited) -> None:
     from gateway.app.audit_entries import OTHER
 
     word, style = VERDICTS[told.exit_code]
+    if told.evidence:
+        word = "The log contradicts itself."
     click.echo(output.paint(f"{output.clean(told.origin)}: {word}", style))
     head = told.head
     if head is not None:

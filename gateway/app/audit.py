@@ -34,7 +34,7 @@ ENTRIES_A_RUN: Final = 1_000_000
 SAVE_EVERY: Final = 64 * TILE_WIDTH
 """Entries after which what was checked is written down, so that a run that breaks off goes on there."""
 PATIENCE_S: Final = 3.0
-"""A quorum of a new head takes a second or two, and so does a cache: so long both are waited for before they are told."""
+"""A quorum of a new head takes a second or two, and a cache as long: for so long, neither is told but waited for."""
 ASK_EVERY_S: Final = 1.0
 OLDER_S: Final = 60
 """A cache may give an older head for a few seconds (tlog-tiles). From the second run on, and after this, it is none."""

@@ -6,7 +6,6 @@ that continues what is here is gone to, and only above it is anything signed aga
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -103,9 +102,7 @@ async def catch_up(
         vault = Vault.open(layout.vault, bytes.fromhex(origin_hash(keys.origin)))
         held.callback(vault.close)
         with Snapshot(layout.database) as snapshot:
-            frontier, tails, _ = await asyncio.to_thread(
-                judge, snapshot, NOTHING, lambda row: vault.read_row(row)[0]
-            )
+            frontier, tails, _ = judge(snapshot, NOTHING, lambda row: vault.read_row(row)[0])
             here = Here(snapshot.head(), snapshot, mark.value if mark else None, signed)
             found = await find_newest(keys.origin, keys.known_log_vkeys, here, sources, get)
             last = snapshot.entry(here.head.size - 1) if here.head.size else None

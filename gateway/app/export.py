@@ -18,6 +18,7 @@ from gateway.store.db import Database
 from gateway.store.keyfiles import KeyRing, load_keys
 from gateway.store.layout import Layout, disk_error, fsync_dir, write_all
 from gateway.store.mark import Mark, MarkValue
+from gateway.store.peer_snapshot import PeerSnapshot
 from gateway.store.snapshot import Snapshot
 from gateway.tlog.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint, sign_checkpoint
 from gateway.tlog.merkle import EMPTY_ROOT
@@ -186,6 +187,22 @@ def signed_checkpoint(snapshot: Snapshot, mark: MarkValue, keys: KeyRing) -> byt
     if root != mark.root:
         raise StoreRefused("forked", "the database has another history than was signed", hint)
     return sign_checkpoint(Checkpoint(keys.origin, mark.size, mark.root), keys.origin, *keys.log_keys)
+
+
+def confirmed_checkpoint(layout: Layout) -> tuple[int, bytes]:
+    """The newest checkpoint of our log that a quorum cosigned, with all its signatures.
+
+    Returns:
+        Its size and the note; 0 and nothing without one.
+
+    Raises:
+        StoreError, StoreRefused, Damage: peers.db is there and cannot be read.
+    """
+    if not layout.peers.exists():
+        return 0, b""
+    with PeerSnapshot(layout.peers) as snapshot:
+        kept = snapshot.cosigned()
+        return (kept.size, kept.note) if kept else (0, b"")
 
 
 def _refuse_foreign(out_dir: Path, snapshot: Snapshot, keys: KeyRing, size: int) -> None:

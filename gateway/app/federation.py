@@ -204,6 +204,7 @@ class Federation:
             tasks.create_task(self._courier.run(), name="courier")
             tasks.create_task(self.machines.confirming.run(), name="confirm")
             tasks.create_task(self.machines.mirrors.run(), name="mirrors")
+            tasks.create_task(self.machines.scrub.run(), name="scrub")
             tasks.create_task(self._rounds(steps), name="gossip")
             tasks.create_task(self._memberships(), name="membership")
             tasks.create_task(self.report.run(self.machines), name="peer-report")

@@ -18,6 +18,7 @@ from gateway.app.observe import Observer
 from gateway.app.peer_house import House
 from gateway.app.peer_log_reader import PeerLogReader
 from gateway.app.peer_steps import Reactions, Steps
+from gateway.app.scrub import Scrub
 from gateway.core import gossip_events as gossiping
 from gateway.core.confirm import Confirm
 from gateway.core.confirm_events import PolicyChanged
@@ -107,6 +108,7 @@ class Machines:
         )
         self.mirror = Mirror(self.logs, self._sources, outside.room)
         self.mirrors = Mirrors(self.mirror, self.get, self.steps.perform, self.steps.turn)
+        self.scrub = Scrub(outside.store, self.logs, self.steps.perform, self.steps.turn)
         self.reader = PeerLogReader(outside.store, self.logs, lambda log: None)
         self._react = reactions
         self._name = ""

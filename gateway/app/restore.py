@@ -7,7 +7,6 @@ recordings up to the backup are there again. In both cases nothing is signed bel
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Sequence
 
@@ -113,9 +112,7 @@ async def restore_store(
         vault = Vault.open(layout.vault, bytes.fromhex(origin_hash(keys.origin)))
         try:
             with Snapshot(layout.database) as snapshot:
-                frontier, tails, _ = await asyncio.to_thread(
-                    judge, snapshot, NOTHING, lambda row: vault.read_row(row)[0]
-                )
+                frontier, tails, _ = judge(snapshot, NOTHING, lambda row: vault.read_row(row)[0])
         finally:
             vault.close()
         # Of a run that was interrupted behind it.

@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from gateway.core.follow import Keep, KeepCosigned, KeepEntries, KeepFork, KeepHead, KeepRoster
-from gateway.errors import Damage, Divergence, ProofError, StoreError, StoreRefused
+from gateway.core.follow import Keep, KeepCosigned, KeepFork, KeepRoster
+from gateway.errors import Damage, ProofError, StoreRefused
 from gateway.store import peers_schema
 from gateway.store.db import damaged, sqlite_error
+from gateway.store.peer_check import mirror_walk
 from gateway.store.peer_file import connect, home, make_file, read_only, set_up
 from gateway.store.peer_rows import LogRow, PeerRows, PeerShelf, StoredFork, StoredLog
-from gateway.store.records import Row
-from gateway.tlog.fork import fork_id
-from gateway.tlog.merkle import EMPTY_ROOT, Frontier, leaf_hash
+from gateway.store.peer_writer import PeerWriter
+from gateway.tlog.merkle import Frontier, leaf_hash
 from gateway.tlog.text import HASH_BYTES
 from gateway.tlog.tiles import TILE_WIDTH, frontier_from_tiles, tails_at
 
@@ -32,25 +32,6 @@ T = TypeVar("T")
 
 _SETTLED: Final = "settled"
 """Key of `meta`: the file that was filled, as `home` names it. No row before that."""
-
-_ADD_LOG: Final = "INSERT OR IGNORE INTO logs VALUES (NULL, ?, 0, ?, x'', 0, ?, x'', 0)"
-_LOG: Final = "SELECT log FROM logs WHERE origin = ?"
-_MOVE_HEAD: Final = """
-UPDATE logs SET size = ?, root = ?, note = ?
-WHERE log = ? AND size = ? AND (size < ? OR size = ? AND root = ?)
-"""
-_MOVE_TREE: Final = "UPDATE logs SET tree_size = ?, tree_root = ? WHERE log = ? AND tree_size = ?"
-_SET_WHOLE: Final = "UPDATE logs SET whole = ?, whole_size = ? WHERE log = ?"
-_ADD_ENTRY: Final = "INSERT INTO entries VALUES (?, ?, ?)"
-_GROW_TILE: Final = """
-INSERT INTO tiles VALUES (?, ?, ?, ?)
-ON CONFLICT (log, level, n) DO UPDATE SET data = excluded.data
-WHERE substr(excluded.data, 1, length(tiles.data)) = tiles.data
-"""
-_ADD_FORK: Final = "INSERT OR IGNORE INTO forks VALUES (NULL, ?, ?, ?, ?)"
-_ADD_ROSTER: Final = "INSERT OR IGNORE INTO rosters VALUES (?, ?)"
-_SET_COSIGNED: Final = "INSERT OR REPLACE INTO cosigned VALUES (1, ?, ?, ?)"
-_SET_META: Final = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +60,7 @@ class PeerStore:
 
     def __init__(self, path: Path, home: str, writer: sqlite3.Connection) -> None:
         self._home = home
-        self._writer = writer
+        self._writer = PeerWriter(writer)
         self._readers = [
             read_only(path, cache) for cache in (peers_schema.CACHE_KIB, peers_schema.SHELF_CACHE_KIB)
         ]
@@ -87,7 +68,6 @@ class PeerStore:
         # One thread each, so that a reader never waits for a disk that is being written, and keeps stay in order.
         self._keeping = ThreadPoolExecutor(max_workers=1, thread_name_prefix="peers")
         self._reading = ThreadPoolExecutor(max_workers=1, thread_name_prefix="peers-read")
-        self._failed = False
 
     @classmethod
     async def open(cls, path: Path, *, create: bool = False) -> PeerStore:
@@ -134,7 +114,7 @@ class PeerStore:
         self._keeping.shutdown()
         for reader in self._readers:
             reader.close()
-        self._writer.close()
+        self._writer.connection.close()
 
     # ---- writing ----------------------------------------------------------------------------------------------
 
@@ -154,7 +134,7 @@ class PeerStore:
         """
         if items:
             encoded = {id(item): item.fork.encode() for item in items if isinstance(item, KeepFork)}
-            await self._write(lambda: self._keep(items, encoded))
+            await self._write(lambda: self._writer.keep(items, encoded))
 
     async def settle(self) -> None:
         """Write down that peers were asked what they know: from now on the file is not `fresh`.
@@ -162,7 +142,7 @@ class PeerStore:
         Raises:
             StoreError: as `keep`.
         """
-        await self._write(lambda: self._transaction(lambda: self._one(_SET_META, _SETTLED, self._home)))
+        await self.set_meta(_SETTLED, self._home)
 
     async def set_meta(self, key: str, value: str) -> None:
         """Write down a fact about this gateway's part in the federation.
@@ -170,7 +150,7 @@ class PeerStore:
         Raises:
             StoreError: as `keep`.
         """
-        await self._write(lambda: self._transaction(lambda: self._one(_SET_META, key, value)))
+        await self._write(lambda: self._writer.set_meta(key, value))
 
     async def meta(self, key: str) -> str | None:
         """What `set_meta` wrote down; raises as `forks`."""
@@ -182,7 +162,7 @@ class PeerStore:
         Raises:
             StoreError: as `keep`.
         """
-        await self._write(lambda: self._transaction(lambda: self._one("DELETE FROM rosters")))
+        await self._write(self._writer.drop_rosters)
 
     async def drop(self, origin: str) -> None:
         """Forget entries and tiles of a mirror, so that it is pulled again; head and evidence stay.
@@ -190,92 +170,7 @@ class PeerStore:
         Raises:
             StoreError: as `keep`.
         """
-        await self._write(lambda: self._transaction(lambda: self._drop(origin)))
-
-    def _keep(self, items: Sequence[Keep], encoded: dict[int, bytes]) -> None:
-        def work() -> None:
-            for item in items:
-                match item:
-                    case KeepHead():
-                        log, head = self._log(item.origin), (item.size, item.root)
-                        row = (*head, item.note, log, item.old_size, item.size, *head)
-                        self._exactly(1, "peer_head", _MOVE_HEAD, [row])
-                    case KeepEntries():
-                        self._keep_entries(item)
-                    case KeepFork():
-                        data = encoded[id(item)]
-                        self._log(item.origin)
-                        self._one(_ADD_FORK, fork_id(item.fork), item.origin, data, item.seen_ms)
-                    case KeepRoster():
-                        self._one(_ADD_ROSTER, item.version, item.raw)
-                    case KeepCosigned():
-                        self._one(_SET_COSIGNED, item.size, item.note, item.at_ms)
-
-        self._transaction(work)
-
-    def _keep_entries(self, item: KeepEntries) -> None:
-        log = self._log(item.origin)
-        if item.size != item.first + len(item.entries):
-            raise _diverged("mirror_moved")
-        self._exactly(1, "mirror_moved", _MOVE_TREE, [(item.size, item.root, log, item.first)])
-        self._writer.executemany(
-            _ADD_ENTRY, [(log, at, data) for at, data in enumerate(item.entries, item.first)]
-        )
-        tiles = [(log, tile.level, tile.n, tile.data) for tile in item.tiles]
-        self._exactly(len(tiles), "mirror_tile", _GROW_TILE, tiles)
-        if item.whole:
-            self._one(_SET_WHOLE, item.whole, item.size, log)
-
-    def _drop(self, origin: str) -> None:
-        log = self._log(origin)
-        self._one("DELETE FROM entries WHERE log = ?", log)
-        self._one("DELETE FROM tiles WHERE log = ?", log)
-        back = "UPDATE logs SET tree_size = 0, tree_root = ?, whole = x'', whole_size = 0 WHERE log = ?"
-        self._one(back, EMPTY_ROOT, log)
-
-    def _log(self, origin: str) -> int:
-        self._one(_ADD_LOG, origin, EMPTY_ROOT, EMPTY_ROOT)
-        return int(self._writer.execute(_LOG, (origin,)).fetchone()[0])
-
-    def _one(self, sql: str, *args: object) -> None:
-        self._writer.execute(sql, args)
-
-    def _exactly(self, count: int, code: str, sql: str, rows: list[Row]) -> None:
-        # of no rows SQLite counts -1
-        if rows and self._writer.executemany(sql, rows).rowcount != count:
-            raise _diverged(code)
-
-    def _transaction(self, work: Callable[[], None]) -> None:
-        if self._failed:
-            raise StoreError(
-                "commit_unknown", "a commit failed before with an unknown outcome", "Restart.", fatal=True
-            )
-        try:
-            self._writer.execute("BEGIN IMMEDIATE")
-            work()
-        except (sqlite3.Error, OverflowError, Divergence) as error:
-            self._roll_back(error)
-            if isinstance(error, OverflowError):
-                raise StoreError("row", "a number is too large for its column") from error
-            if isinstance(error, sqlite3.Error):
-                raise sqlite_error(error, "peers.db cannot be written") from error
-            raise
-        try:
-            self._writer.execute("COMMIT")
-        except sqlite3.Error as error:
-            # As of the store itself: not even a rollback may be tried, it would only hide which (docs/adr/0003).
-            self._failed = True
-            raise sqlite_error(error, "the outcome of a commit is unknown", fatal=True) from error
-
-    def _roll_back(self, cause: Exception) -> None:
-        try:
-            if self._writer.in_transaction:
-                self._writer.execute("ROLLBACK")
-        except sqlite3.Error:
-            self._failed = True
-            raise StoreError(
-                "rollback_failed", "a failed transaction cannot be rolled back", "Restart.", fatal=True
-            ) from cause
+        await self._write(lambda: self._writer.drop(origin))
 
     async def _write(self, work: Callable[[], None]) -> None:
         done = asyncio.get_running_loop().run_in_executor(self._keeping, work)
@@ -328,6 +223,12 @@ class PeerStore:
             Damage: `entry_missing`, there is a hole among them; `database`.
         """
         return await self._read(lambda: self._rows.entries(origin, first, count))
+
+    async def walk(self, origin: str, size: int, roots: Mapping[int, bytes]) -> AsyncIterator[list[Damage]]:
+        """Check the first `size` entries of a mirror, a bundle for each answer: see `mirror_walk`."""
+        walk = mirror_walk(self._rows, origin, size, roots)
+        while (found := await self._read(lambda: next(walk, None))) is not None:
+            yield found
 
     def shelf(self, origin: str) -> PeerShelf:
         """Entries and tiles of a mirror, read at once: for the steps of machines, which wait for nothing.
@@ -389,11 +290,3 @@ def _edge(shelf: PeerShelf, row: LogRow) -> tuple[Frontier, dict[int, bytes]]:
     ):
         raise Damage("mirror", f"the mirror of {row.origin} is not what was kept", where={"log": row.origin})
     return tree, {tile.level: shelf.hash_tile(tile.level, tile.n, tile.width) for tile in tails_at(size)}
-
-
-def _diverged(code: str) -> Divergence:
-    return Divergence(
-        code,
-        "peers.db is not where its writer left it",
-        "Stop; run `vestibule fsck`. Nothing was cosigned.",
-    )

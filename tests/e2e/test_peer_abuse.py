@@ -284,6 +284,20 @@ def test_an_address_that_comes_again_and_again_is_not_greeted() -> None:
         knock(there.edge.port, "127.0.0.2").close()
 
 
+async def test_a_crowd_from_everywhere_leaves_members_their_way_back() -> None:
+    with hall(BOB, limits=Limits(all_connections_s=0.01, all_connections_burst=4)) as there:
+        bob = BOB.client()
+        await bob.exchange(there.url, [ALICE.cert], b"x")
+        await bob.close()
+        for number in range(2, 5):
+            knock(there.edge.port, f"127.0.0.{number}").close()
+        with pytest.raises(OSError, match="reset|EOF|aborted|closed"):
+            knock(there.edge.port, "127.0.0.5")
+        again = BOB.client()
+        assert await again.exchange(there.url, [ALICE.cert], b"x") == b"bob:x"
+        await again.close()
+
+
 def test_strangers_wait_while_much_is_worked_on() -> None:
     go = threading.Event()
 

@@ -29,9 +29,8 @@ from gateway.store.mark import SLOT_OFFSETS, Mark
 from gateway.store.snapshot import Snapshot
 from gateway.tlog.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from gateway.tlog.fork import verify_fork
-from gateway.tlog.tiles import root_from_tiles
 from tests.kills import killed_at_each_step
-from tests.mirrors import Mirror, export, get, lie, record
+from tests.mirrors import Mirror, export, get, record
 from tests.stores import Facts, copy_store, make_store, open_gateway
 
 DATABASE = ("state.db", "state.db-wal", "state.db-shm")
@@ -44,7 +43,7 @@ class Lost:
     Args:
         facts: the store as it is now.
         backup: its database of before.
-        log: an export of its log as it is now.
+        log, middle: exports of its log as it is now, and as it was between.
         before, now: entries.
         batches: batches that the backup does not know.
     """
@@ -52,6 +51,7 @@ class Lost:
     facts: Facts
     backup: Path
     log: Path
+    middle: Path
     before: int
     now: int
     batches: int
@@ -85,19 +85,23 @@ def lost(tmp_path_factory: pytest.TempPathFactory) -> Lost:
         gateway = await open_gateway(facts.layout, facts, f"end {session}")
         try:
             found = gateway.registry.sessions[facts.sessions[session]]
+            gateway.link(found.session, found.devices[0])
             gateway.sessions.close(found, "uid:1000", reason, False, gateway.now_ns, gateway.now_ms)
             await gateway.cycle()
         finally:
             await gateway.store.close()
 
+    with Snapshot(facts.layout.database) as snapshot:
+        known = len(list(snapshot.iter_batches()))
     # One of the sessions of before is withdrawn after the backup, one is told to close, and others are recorded.
     asyncio.run(end(1, "withdrawn"))
     asyncio.run(end(2, "closed"))
+    export(facts.layout, folder / "middle")
     asyncio.run(record(facts.layout, batches=3))
     export(facts.layout, folder / "log")
     with Snapshot(facts.layout.database) as snapshot:
         now, batches = snapshot.head().size, len(list(snapshot.iter_batches()))
-    return Lost(facts, folder / "backup", folder / "log", before, now, batches - facts.batches + 1)
+    return Lost(facts, folder / "backup", folder / "log", folder / "middle", before, now, batches - known)
 
 
 def yes(question: str) -> bool:
@@ -265,12 +269,7 @@ async def test_a_store_that_has_the_newest_head_is_left_alone(lost: Lost, tmp_pa
 async def test_nothing_is_signed_while_mirrors_have_less_than_was_signed(lost: Lost, tmp_path: Path) -> None:
     layout = lost.old(tmp_path / "data")
     origin = load_keys(layout).origin
-    with Snapshot(lost.facts.layout.database) as snapshot:
-        less = lost.before + 2
-        behind = tmp_path / "behind"
-        shutil.copytree(lost.log, behind)
-        lie(layout, behind, less, root_from_tiles(snapshot, less))
-    async with Mirror({origin: behind}) as mirror, Mirror({}) as stranger:
+    async with Mirror({origin: lost.middle}) as mirror, Mirror({}) as stranger:
         with pytest.raises(StoreRefused) as refused:
             await caught(layout, mirror.source)
         assert refused.value.code == "mirrors_behind"
@@ -341,52 +340,6 @@ async def test_what_a_lying_mirror_gives_is_never_written(lost: Lost, tmp_path: 
     clean(layout)
 
 
-async def test_an_interrupted_run_is_refused_and_goes_on(
-    lost: Lost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    layout = lost.old(tmp_path / "data")
-    origin = load_keys(layout).origin
-    monkeypatch.setattr(regain, "CHUNK_ENTRIES", 1)
-    whole = lost.old(tmp_path / "whole")
-
-    def fails(path: str, data: bytes) -> bytes | None:
-        return None if path.startswith("tile/entries") and mirror.asked[path] > 1 else data
-
-    class Enough(Exception):
-        pass
-
-    appended = regain._append
-    done = 0
-
-    async def once(*args: object) -> None:
-        nonlocal done
-        if done == 1:
-            raise Enough
-        done += 1
-        await appended(args[0], args[1], args[2][:2], args[3])  # type: ignore[arg-type,index]
-
-    async with Mirror({origin: lost.log}, spoil=fails) as mirror:
-        monkeypatch.setattr(regain, "_append", once)
-        with pytest.raises((Enough, Exception)):
-            await caught(layout, mirror.source)
-        monkeypatch.undo()
-        assert unfinished.read(layout) == unfinished.Unfinished(unfinished.CATCH_UP, lost.before)
-        with Snapshot(layout.database) as snapshot:
-            assert lost.before < snapshot.head().size < lost.now
-        with pytest.raises(StoreRefused) as refused:
-            await open_store(layout)
-        assert refused.value.code == "unfinished"
-        notes = clean_but_rolled_back(layout)
-        assert any("`catch-up` was interrupted" in note for note in notes)
-        mirror.spoil = lambda path, data: data
-        ended = await caught(layout, mirror.source)
-        straight = await caught(whole, mirror.source)
-    assert ended.done is not None
-    assert straight.done is not None
-    assert (ended.done.first, ended.done.lost) == (straight.done.first, straight.done.lost)
-    clean(layout)
-
-
 def clean_but_rolled_back(layout: Layout) -> list[str]:
     report, repairs = fsck_store(layout)
     assert {repair.fault.code for repair in repairs} == {"rolled_back"}
@@ -438,13 +391,36 @@ async def test_a_log_of_many_bundles_is_fetched_and_proven(
     finally:
         await gateway.store.close()
     export(facts.layout, tmp_path / "log")
-    old = Lost(facts, tmp_path / "backup", tmp_path / "log", 0, facts.entries, 0)
-    monkeypatch.setattr(refetch, "AT_ONCE", 3)
+    old = Lost(facts, tmp_path / "backup", tmp_path / "log", tmp_path, 0, facts.entries, 0)
+    monkeypatch.setattr(refetch, "AT_ONCE", 1)
+    monkeypatch.setattr(regain, "CHUNK_ENTRIES", 1)
     layout = old.old(tmp_path / "old")
-    async with Mirror({load_keys(layout).origin: tmp_path / "log"}) as mirror:
-        done = await caught(layout, mirror.source)
-    assert done.done is not None
-    assert done.done.size == facts.entries > 5 * 256
     keys = load_keys(layout)
+    with Snapshot(layout.database) as snapshot:
+        before = snapshot.head().size
+
+    def short(path: str, data: bytes) -> bytes | None:
+        return None if path == "tile/entries/003" else data
+
+    async with Mirror({keys.origin: tmp_path / "log"}, spoil=short) as mirror:
+        with pytest.raises(Unreachable):
+            await caught(layout, mirror.source)
+        # It stands where the mirror had no more, and cannot be taken for a finished one.
+        assert unfinished.read(layout) == unfinished.Unfinished(unfinished.CATCH_UP, before)
+        with Snapshot(layout.database) as snapshot:
+            assert snapshot.head().size == 3 * 256
+        with pytest.raises(StoreRefused) as refused:
+            await open_store(layout)
+        assert refused.value.code == "unfinished"
+        report, repairs = fsck_store(layout)
+        assert {repair.fault.code for repair in repairs} == {"rolled_back"}
+        assert any("`catch-up` was interrupted" in note for note in report.notes)
+        mirror.spoil = lambda path, data: data
+        asked = mirror.asked["tile/entries/001"]
+        done = await caught(layout, mirror.source)
+        assert mirror.asked["tile/entries/001"] == asked, "what is here is not fetched again"
+    assert done.done is not None
+    assert (done.before, done.done.first, done.done.size) == (3 * 256, before, facts.entries)
+    assert done.done.size > 5 * 256
     assert open_checkpoint(done.done.checkpoint, *keys.log_vkeys).size == facts.entries + 1
     clean(layout)

@@ -96,7 +96,7 @@ async def test_a_new_file_is_empty_private_fresh_and_safe(store: PeerStore, path
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.with_name("peers.db-wal").stat().st_mode & 0o777 == 0o600
     for pragma, value in [("journal_mode", "wal"), ("synchronous", 2), ("application_id", 0x56545350)]:
-        assert store._writer.execute(f"PRAGMA {pragma}").fetchone()[0] == value
+        assert store._writer.connection.execute(f"PRAGMA {pragma}").fetchone()[0] == value
     with pytest.raises(sqlite3.OperationalError):
         store._rows.connection.execute("DELETE FROM logs")
 

@@ -80,6 +80,21 @@ def prove(
     write_file(out, text, secret=batch is None or frame is not None)
     output.note(f"The proof is in {out}. To verify it anywhere, with the log key of `vestibule key show`:")
     output.note(f"  vestibule verify --proof {out} --vkey KEY")
+    if _cosigned(document):
+        output.note(
+            "Add --policy FILE (of `vestibule peer roster --policy`) to ask for the quorum of its peers."
+        )
+
+
+def _cosigned(document: dict[str, Any]) -> bool:
+    """Whether others signed too: the log's own lines carry its origin."""
+    from gateway.tlog.checkpoint import parse_checkpoint
+    from gateway.tlog.note import parse_note
+    from gateway.tlog.proof import parse_tlog_proof
+
+    note = parse_note(parse_tlog_proof(document["tlog_proof"]).note)
+    origin = parse_checkpoint(note.text).origin
+    return any(signature.name != origin for signature in note.signatures)
 
 
 def _of_frame(state: State, batch: int, part: int, frame: int) -> dict[str, Any]:
@@ -89,9 +104,9 @@ def _of_frame(state: State, batch: int, part: int, frame: int) -> dict[str, Any]
 
 
 def _of_batch(state: State, batch: int) -> dict[str, Any]:
-    """Prove a batch from the store itself, under the newest checkpoint that may be signed."""
+    """Prove a batch from the store itself, under a checkpoint that a quorum cosigned, or else the newest one."""
     from gateway.app.evidence import prove_batch
-    from gateway.app.export import mark_here, signed_checkpoint
+    from gateway.app.export import confirmed_checkpoint, mark_here, signed_checkpoint
     from gateway.store.keyfiles import load_keys
     from gateway.store.snapshot import Snapshot
     from gateway.store.vault import Vault
@@ -102,6 +117,9 @@ def _of_batch(state: State, batch: int) -> dict[str, Any]:
     mark = mark_here(state.layout)
     with Snapshot(state.layout.database) as snapshot:
         checkpoint = signed_checkpoint(snapshot, mark, keys)
+        row, (confirmed, note) = snapshot.batch(batch), confirmed_checkpoint(state.layout)
+        if row is not None and row.entry < confirmed <= mark.size:
+            checkpoint = note
         vault = Vault.open(state.layout.vault, bytes.fromhex(origin_hash(keys.origin)))
         try:
             return prove_batch(snapshot, vault, batch, checkpoint)

@@ -1,18 +1,18 @@
-"""A mirror pulled in earnest: peers.db, the driver and the peers' client, from a listener with TLS on an own thread."""
+"""A mirror pulled in earnest: peers.db, driver and client, from listeners with TLS on threads of their own."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from e2e.peer_edges import ALICE, BOB, Loop, echo
-from mirror_world import Serve, honest
+from mirror_world import Serve
 
-from gateway.app.mirrors import Get, Mirrors
-from gateway.core.follow import KeepHead, Logs
+from gateway.app.mirrors import Mirrors
+from gateway.core.follow import Followed, Keep, Logs
 from gateway.core.mirror import Blamed, Broken, Effect, Mirror, Source, Whole
 from gateway.errors import ProofError
 from gateway.net.log_routes import LogRoutes
@@ -23,136 +23,129 @@ from gateway.store.peers import PeerStore
 from gateway.tlog.checkpoint import Checkpoint, origin_hash
 from tests.sim.peer_logs import Branch, log_vkey
 
+Resource = Callable[[str], Awaitable[bytes | None]]
+WAIT_S = 60.0
+
 
 class Served:
-    """Logs that alice serves, each below the hash of its origin, to whoever asks.
+    """Resources that a gateway serves to whoever asks.
 
     Args:
-        branches: the logs.
-        serve: instead of serving them honestly.
+        resource: path -> bytes.
     """
 
-    def __init__(self, *branches: Branch, serve: Serve | None = None) -> None:
-        self._origins = {origin_hash(one.origin): one.origin for one in branches}
-        self._serve = serve or honest(*branches)
-        self._elsewhere = Loop()
+    def __init__(self, resource: Resource) -> None:
         self.asked: list[str] = []
+        self._elsewhere = Loop()
 
-        async def no_checkpoint(body: bytes) -> tuple[int, str, bytes]:
-            return 404, "text/plain", b""
+        async def counted(path: str) -> bytes | None:
+            self.asked.append(path)
+            return await resource(path)
 
         context = server_context(ALICE.key, ALICE.cert, [BOB.cert])
-        routes = LogRoutes(self._resource, no_checkpoint, lambda: b"")
-        self.edge = PeerEdge("127.0.0.1", 0, context, routes, echo, lambda der: None)
-        self._elsewhere.run(self.edge.start())
-
-    @property
-    def url(self) -> str:
-        """Its base URL."""
-        return f"https://127.0.0.1:{self.edge.port}"
+        self._edge = PeerEdge("127.0.0.1", 0, context, LogRoutes(counted), echo, lambda der: None)
+        self._elsewhere.run(self._edge.start())
+        self.url = f"https://127.0.0.1:{self._edge.port}"
 
     def close(self) -> None:
         """Stop listening."""
-        self._elsewhere.run(self.edge.stop())
+        self._elsewhere.run(self._edge.stop())
         self._elsewhere.close()
 
-    async def _resource(self, path: str) -> bytes | None:
-        self.asked.append(path)
+
+def served(serve: Serve, *branches: Branch) -> Served:
+    """Logs, each below the hash of its origin."""
+    origins = {origin_hash(one.origin): one.origin for one in branches}
+
+    async def resource(path: str) -> bytes | None:
         name, _, rest = path.partition("/")
         try:
-            return self._serve(self._origins[name], rest) if name in self._origins else None
+            return serve(origins[name], rest) if name in origins else None
         except ProofError:
             return None  # no such path
+
+    return Served(resource)
 
 
 @dataclass
 class Pulling:
-    """A mirror at work.
+    """Mirrors at work.
 
     Args:
         store: peers.db.
         logs: what is followed.
-        mirrors: the driver, which runs.
-        effects: what it told.
+        urls: base URLs of the sources, by their names; the best first.
+        effects: what the machine wanted done.
     """
 
     store: PeerStore
     logs: Logs
-    mirrors: Mirrors
-    effects: list[Effect]
-    changed: asyncio.Event
+    urls: dict[str, str]
+    client: PeerClient
+    effects: list[Effect] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        self.mirrors = Mirrors(Mirror(self.logs, self._sources), self._get, self._perform, self.turn)
 
     async def head(self, one: Branch, size: int) -> None:
         """The log has a newer head."""
         log = self.logs.of(one.origin)
         assert log is not None
-        kept: KeepHead = log.advance(Checkpoint(one.origin, size, one.roots[size]), one.note(size))
-        await self.store.keep([kept])
+        async with self.turn:
+            await self.store.keep(
+                [log.advance(Checkpoint(one.origin, size, one.roots[size]), one.note(size))]
+            )
         self.mirrors.wanted(one.origin)
 
-    async def until(self, true: Callable[[], bool]) -> None:
-        """Wait for something that the mirrors' effects bring about."""
-        while not true():
+    async def until_whole(self, one: Branch, size: int) -> None:
+        """Wait until the whole tree of a head is here."""
+        while Whole(one.origin, size) not in self.effects:
             self.changed.clear()
-            await asyncio.wait_for(self.changed.wait(), 60)
+            await asyncio.wait_for(self.changed.wait(), WAIT_S)
 
-    def whole(self, one: Branch, size: int) -> Callable[[], bool]:
-        """Whether the whole tree of a head is here."""
-        return lambda: Whole(one.origin, size) in self.effects
+    @property
+    def blamed(self) -> set[str]:
+        """Sources that gave wrong bytes."""
+        return {effect.source.name for effect in self.effects if isinstance(effect, Blamed)}
+
+    def _sources(self, log: Followed) -> list[Source]:
+        return [Source(name, f"{url}/{origin_hash(log.origin)}") for name, url in self.urls.items()]
+
+    async def _get(self, url: str, path: str, limit: int) -> bytes | None:
+        return await self.client.get(url, path, limit, [ALICE.cert])
+
+    async def _perform(self, effects: Sequence[Effect]) -> None:
+        assert self.turn.locked()
+        for effect in effects:
+            if isinstance(effect, Keep):
+                await self.store.keep([effect])
+            assert not isinstance(effect, Broken)
+            self.effects.append(effect)
+        self.changed.set()
 
 
 @asynccontextmanager
-async def pulling(
-    path: Path, branches: Sequence[Branch], urls: dict[str, str], get: Get | None = None
-) -> AsyncIterator[Pulling]:
-    """Follow logs from what peers.db has of them.
-
-    Args:
-        path: of peers.db.
-        branches: the logs.
-        urls: base URLs of the sources, by their names; the best first.
-        get: instead of the peers' client.
-    """
+async def pulling(path: Path, branches: Sequence[Branch], urls: dict[str, str]) -> AsyncIterator[Pulling]:
+    """Follow logs, from what peers.db has of them; whatever is behind is pulled at once."""
     store = await PeerStore.open(path, create=True)
     client = PeerClient(BOB.key, BOB.cert)
     task: asyncio.Task[None] | None = None
     try:
         state = await store.load()
-        followed = []
+        logs = Logs()
         for one in branches:
             stored, vkeys = state.logs.get(one.origin), (log_vkey(one.name),)
-            followed.append(stored.followed(vkeys) if stored else new_log(one))
-        effects: list[Effect] = []
-        changed = asyncio.Event()
-
-        async def perform(some: Sequence[Effect]) -> None:
-            for effect in some:
-                if not isinstance(effect, Whole | Blamed | Broken):
-                    await store.keep([effect])  # type: ignore[list-item]
-                effects.append(effect)
-            changed.set()
-
-        async def from_alice(url: str, path: str, limit: int) -> bytes | None:
-            return await client.get(url, path, limit, [ALICE.cert])
-
-        logs = Logs(followed)
-        sources = [(name, url) for name, url in urls.items()]
-        mirror = Mirror(
-            logs, lambda log: [Source(name, f"{url}/{origin_hash(log.origin)}") for name, url in sources]
-        )
-        mirrors = Mirrors(mirror, get or from_alice, perform, asyncio.Lock())
-        task = asyncio.create_task(mirrors.run())
-        yield Pulling(store, logs, mirrors, effects, changed)
+            logs.add(stored.followed(vkeys) if stored else Followed(one.origin, vkeys))
+        pull = Pulling(store, logs, urls, client)
+        for one in branches:
+            pull.mirrors.wanted(one.origin)
+        task = asyncio.create_task(pull.mirrors.run())
+        yield pull
     finally:
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         await client.close()
         await store.close()
-
-
-def new_log(one: Branch):  # type: ignore[no-untyped-def]
-    """A log of which nothing is here."""
-    from gateway.core.follow import Followed
-
-    return Followed(one.origin, (log_vkey(one.name),))

@@ -28,7 +28,10 @@ STEPS: Final = ("directories", "configuration", "keys", "database", "subjects", 
 EMPTY: Final = Head(0, EMPTY_ROOT)
 
 _OURS: Final = frozenset(
-    ("vestibule.toml", "state.db", "subjects.db", "peers.db", "mark", "lock", "keys", "vault")
+    (
+        *("vestibule.toml", "state.db", "subjects.db", "peers.db", "mark", "lock", "unfinished"),
+        *("keys", "vault", "vault.lost"),
+    )
 )
 _ENDINGS: Final = (
     ".new",

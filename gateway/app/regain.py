@@ -21,6 +21,7 @@ from gateway.entries.envelope import Body, b64u, decode_entry, object_hash, unb6
 from gateway.entries.types import OBJECT_BYTES, adopt_body, check_body, restore_body
 from gateway.errors import Damage, Denied, StoreRefused, WireError
 from gateway.store import unfinished
+from gateway.store.aside import set_aside
 from gateway.store.db import Database
 from gateway.store.keyfiles import KeyRing
 from gateway.store.layout import Layout
@@ -42,6 +43,7 @@ class Regained:
         lost: how many batches are in them: their recordings were on the lost disk.
         links: how many were ended; their devices make new ones.
         ended: sessions that are over or take nothing more, since they ended in what came back or have no key here.
+        aside: bytes behind the last part that is known, which were kept in `vault.lost`.
         checkpoint: signed, of the head now.
     """
 
@@ -52,6 +54,7 @@ class Regained:
     lost: int = 0
     links: int = 0
     ended: int = 0
+    aside: int = 0
     checkpoint: bytes = b""
 
 
@@ -131,6 +134,9 @@ async def regain(
     done.ended = len(fold.ended) + await _end_without_key(layout, keys, db)
     # Of all runs, if one was interrupted.
     done.lost = int((await db.rows("SELECT count(*) FROM batches WHERE entry >= ?", begun.first))[0][0])
+    if begun.first < ledger.size:
+        # The next start would cut off what no row names, and here rows are what is lost.
+        done.aside = set_aside(layout, await db.vault_tail())
     done.links = await db.kill_links()
     boot = max(int(await db.meta("boot") or 0), mark.value.boot if mark else 0) + 1
     if boot > BOOT_MAX:

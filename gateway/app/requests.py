@@ -65,3 +65,15 @@ def seconds(args: Args, name: str, most: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
         raise LocalError("argument", f"{name} is a number of seconds up to {most:g}", "See --help.")
     return float(value)
+
+
+def whole(args: Args, name: str, low: int, high: int, default: int) -> int:
+    """A whole number of a request, from `low` to `high`.
+
+    Raises:
+        LocalError: `argument`.
+    """
+    value = args.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise LocalError("argument", f"{name} is a whole number from {low} to {high}", "See --help.")
+    return value

@@ -8,22 +8,28 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from gateway import __version__
 from gateway.app import status
 from gateway.app.house import House
 from gateway.app.prove import prove
-from gateway.app.requests import Args, Reach
+from gateway.app.requests import Args, Reach, whole
 from gateway.app.spine import Spine
 from gateway.app.startup import Store
 from gateway.app.verbs_command import CommandVerbs
 from gateway.app.verbs_device import DeviceVerbs
 from gateway.app.verbs_peer import PeerVerbs
 from gateway.app.verbs_session import SessionVerbs
+from gateway.core.quorum import state_of
 from gateway.errors import LocalError, StoreError
 from gateway.net.control import Caller
 from gateway.rights.door import Door
+from gateway.store import queries
 from gateway.tlog.text import encode_base64
+
+MAX_BATCHES: Final = 1000  # rows of one answer
+MAX_BATCH: Final = 2**53 - 1
 
 
 class Verbs:
@@ -57,7 +63,7 @@ class Verbs:
         self._edges = edges
         self._stop = stop
         self._peers = peers
-        devices, sessions = DeviceVerbs(spine, house, reach), SessionVerbs(spine, house, store)
+        devices, sessions = DeviceVerbs(spine, house, reach), SessionVerbs(spine, house, store, self._proof)
         self._sessions = sessions
         self._verbs: dict[str, Callable[[Args, Caller], Awaitable[Args]]] = {
             "status": self._status,
@@ -72,6 +78,7 @@ class Verbs:
             "session.open": sessions.open,
             "session.close": sessions.close,
             "session.list": sessions.list,
+            "batches": self._batches,
             "prove": self._prove,
             "stop": self._stop_daemon,
             **peers.verbs(),
@@ -124,6 +131,34 @@ class Verbs:
             "http": self._reach.http,
             "peers": self._peers.summary(),
             **self._edges(),
+        }
+
+    def _proof(self, entry: int) -> str:
+        """How far the entry at this place is proven to others; empty where nobody else could confirm it."""
+        return self._peers.state_of(entry, self._house.ledger.size)
+
+    async def _batches(self, args: Args, caller: Caller) -> Args:
+        """Batches, newest first, each with its state; sums only, no sample."""
+        last = whole(args, "last", 1, MAX_BATCHES, 20)
+        before = whole(args, "before", 1, MAX_BATCH, MAX_BATCH)
+        confirmed, logged = self._peers.confirmed_size(), self._house.ledger.size
+        rows = await self._store.db.ask(queries.RECENT_BATCHES, before, last)
+        return {
+            "logged": logged,
+            "confirmed": confirmed,
+            "batches": [
+                {
+                    "batch": row.batch,
+                    "entry": row.entry,
+                    "root": encode_base64(row.root),
+                    "parts": row.parts,
+                    "frames": row.frames,
+                    "samples": row.samples,
+                    "sealed_s": row.sealed_s,
+                    "state": state_of(row.entry, logged, confirmed),
+                }
+                for row in rows
+            ],
         }
 
     # ---- release ----------------------------------------------------------------------------------------------

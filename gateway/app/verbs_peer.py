@@ -10,6 +10,7 @@ from gateway.app.federation import Federation
 from gateway.app.requests import Args, text
 from gateway.core.card import MAX_CARD_BYTES, make_card, parse_card
 from gateway.core.member import Member
+from gateway.core.quorum import state_of
 from gateway.core.roster import MAX_ROSTER_BYTES, Anchor
 from gateway.errors import ConfigError, LocalError
 from gateway.keys.did import did_key
@@ -48,6 +49,17 @@ class PeerVerbs:
     def checkpoint(self, size: int, newest: bytes) -> bytes:
         """The head for a proof of what `size` entries hold: a confirmed one if there is one, else `newest`."""
         return newest if self._federation is None else self._federation.shown.proof_checkpoint(size)
+
+    def confirmed_size(self) -> int:
+        """Entries that a quorum cosigned."""
+        return 0 if self._federation is None else self._federation.machines.confirming.size
+
+    def state_of(self, entry: int, logged: int) -> str:
+        """`logged` or `confirmed`; empty where there is no quorum that could confirm anything."""
+        federation = self._federation
+        if federation is None or not federation.machines.confirming.machine.active:
+            return ""
+        return state_of(entry, logged, self.confirmed_size())
 
     def _on(self) -> Federation:
         if self._federation is None:

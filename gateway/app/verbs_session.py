@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from gateway import events
@@ -16,6 +17,7 @@ from gateway.core.sessions import WITHDRAWN, Opening
 from gateway.errors import Denied, LocalError
 from gateway.ids import DeviceId, SubjectRef
 from gateway.net.control import Caller
+from gateway.store import queries
 from gateway.wire import kinds
 
 Rows = list[Args]
@@ -29,12 +31,14 @@ class SessionVerbs:
 
     Args:
         spine, house, store: the running daemon.
+        proof: index of an entry -> how far it is proven to others; empty where nobody could confirm it.
     """
 
-    def __init__(self, spine: Spine, house: House, store: Store) -> None:
+    def __init__(self, spine: Spine, house: House, store: Store, proof: Callable[[int], str]) -> None:
         self._spine = spine
         self._house = house
         self._store = store
+        self._proof = proof
 
     async def open(self, args: Args, caller: Caller) -> Args:
         """Open one; a new subject's key is made first."""
@@ -123,7 +127,9 @@ class SessionVerbs:
     async def _row(self, session: Session) -> Args:
         # From the disk: `stored` says what is durable, and nothing that a commit has still to make so.
         streams = await self._store.db.streams_of(session.session)
-        return status.session(session, streams, self._pseudonym(session.subject))
+        row = status.session(session, streams, self._pseudonym(session.subject))
+        entries = await self._store.db.ask(queries.LAST_ENTRY_OF_SESSION, session.session)
+        return {**row, "proof": self._proof(entries[0]) if entries else ""}
 
     def _pseudonym(self, subject: SubjectRef) -> str:
         try:

@@ -30,7 +30,7 @@ class Limits:
     """
 
     connections: int = 256
-    of_address: int = 16
+    of_address: int = 64
     of_member: int = 8
     slow_s: float = 10.0
     member_idle_s: float = 75.0
@@ -38,10 +38,10 @@ class Limits:
     take_bytes_s: float = 65536.0
     raw_bytes: int = 48 << 10
     member_raw_bytes: int = 576 << 10
-    working: int = 32
+    working: int = 64
     sending_bytes: int = 64 << 20
-    connections_s: float = 20.0
-    connections_burst: int = 64
+    connections_s: float = 50.0
+    connections_burst: int = 256
     all_connections_s: float = 100.0
     all_connections_burst: int = 512
     asks_s: float = 200.0

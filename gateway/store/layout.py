@@ -71,6 +71,11 @@ class Layout:
         return self.data_dir / "lock"
 
     @property
+    def lost(self) -> Path:
+        """What lay in the vault behind the last part that is known, after entries came back from mirrors."""
+        return self.data_dir / "vault.lost"
+
+    @property
     def unfinished(self) -> Path:
         """There while a verb is at work on the store over several steps."""
         return self.data_dir / "unfinished"

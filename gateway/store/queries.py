@@ -83,6 +83,12 @@ LAST_BATCH: Query[BatchRow] = Query(
     "SELECT * FROM batches WHERE batch = (SELECT max(batch) FROM parts)", batch_of
 )
 """The newest one whose parts are here: those of batches that were lost with a disk are not."""
+LAST_ENTRY_OF_SESSION = Query(
+    "SELECT entry FROM batches WHERE batch = (SELECT max(batch) FROM parts WHERE session = ?)", _first_int
+)
+RECENT_BATCHES: Query[BatchRow] = Query(
+    "SELECT * FROM batches WHERE batch <= ? ORDER BY batch DESC LIMIT ?", batch_of
+)
 ALL_BATCHES: Query[BatchRow] = Query("SELECT * FROM batches ORDER BY batch", batch_of)
 PARTS_OF: Query[PartRow] = Query("SELECT * FROM parts WHERE batch = ? ORDER BY part", part_of)
 PARTS_OF_SESSION: Query[PartRow] = Query(

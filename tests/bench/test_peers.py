@@ -1,6 +1,6 @@
 """What being a peer costs: CPU and bytes of twenty gateways whose logs all grow each second, and the time to a quorum.
 
-Real daemons on loopback, each reached through a relay that counts bytes. The load is a session opened at
+Real daemons on loopback; what passes between them is what the kernel counts for their sockets (`ss`). The load is a session opened at
 each gateway each second, an entry each. CPU is user and system time of the daemons alone (`/proc`), with peers less without; the
 median of the peers counts. Nothing here fails by a figure but one: that heads were confirmed and told at all.
 """
@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import statistics
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -31,6 +33,7 @@ PEERS = int(os.environ.get("VESTIBULE_BENCH_PEERS", "20"))
 SECONDS = float(os.environ.get("VESTIBULE_BENCH_PEER_SECONDS", "30"))
 HEADS = int(os.environ.get("VESTIBULE_BENCH_HEADS", "200"))
 WARM_S = 8.0
+LOOK_S = 5.0
 PERIOD_MS = 1000
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -97,6 +100,34 @@ class Load:
             due += 1.0
 
 
+class Wire:
+    """Counts what some processes send and hear over TCP, TLS included and headers of TCP and IP not.
+
+    A connection that ends between two looks is counted up to the earlier one.
+    """
+
+    def __init__(self, pids: list[int]) -> None:
+        self.sent = dict.fromkeys(pids, 0)
+        self.heard = dict.fromkeys(pids, 0)
+        self._seen: dict[tuple[str, str], tuple[int, int]] = {}
+        self.look()
+        self.sent, self.heard = dict.fromkeys(pids, 0), dict.fromkeys(pids, 0)
+
+    def look(self) -> None:
+        """Count on."""
+        done = subprocess.run(["ss", "-tinOHp"], capture_output=True, text=True, check=True)
+        for line in done.stdout.splitlines():
+            pid, ends = re.search(r"pid=(\d+)", line), tuple(line.split()[3:5])
+            if pid is None or int(pid[1]) not in self.sent:
+                continue
+            counts = [re.search(rf"\b{name}:(\d+)", line) for name in ("bytes_sent", "bytes_received")]
+            sent, heard = (int(count[1]) if count else 0 for count in counts)
+            before = self._seen.get(ends, (0, 0))
+            self.sent[int(pid[1])] += sent - before[0]
+            self.heard[int(pid[1])] += heard - before[1]
+            self._seen[ends] = sent, heard
+
+
 def federate(circle: Circle) -> None:
     """All others at once into the second version of a roster, which `Circle.join` lets in one by one."""
     first, *others = circle.gateways.values()
@@ -113,7 +144,7 @@ def federate(circle: Circle) -> None:
 
 def started(folder: Path, count: int, *, peers: bool, level: str) -> Circle:
     """That many gateways, running."""
-    circle = Circle(folder, count, period_ms=PERIOD_MS, seal_ms=1000)
+    circle = Circle(folder, count, period_ms=PERIOD_MS, seal_ms=1000, relayed=False)
     for gateway in circle.gateways.values():
         gateway.config["peers"]["enabled"] = peers
         gateway.config["log"]["level"] = level
@@ -152,26 +183,20 @@ def cost(folder: Path, *, peers: bool) -> Cost:
                 time.sleep(0.1)
             time.sleep(WARM_S)
             (out := os.environ.get("VESTIBULE_BENCH_PIDS")) and Path(out).write_text(" ".join(map(str, pids)))
-            passed = circle.switch.passed.copy()
+            wire = Wire(pids)
             cpu, count, start = list(map(cpu_s, pids)), [len(times) for times in load.appended], time.monotonic()
-            time.sleep(SECONDS)
+            while time.monotonic() < start + SECONDS:
+                time.sleep(LOOK_S)
+                wire.look()
             took = time.monotonic() - start
             cpu = [(cpu_s(pid) - before) / took for pid, before in zip(pids, cpu, strict=True)]
             entries = [(len(times) - n) / took for times, n in zip(load.appended, count, strict=True)]
-            passed = circle.switch.passed - passed
-        sent, heard = (
-            [
-                sum(n for names, n in passed.items() if names[side] == gateway.name) / took
-                for gateway in gateways
-            ]
-            for side in (0, 1)
-        )
         rows = [gateway.call("peer.list")["peers"] for gateway in gateways] if peers else []
         confirmed = [int(g.call("status")["peers"]["confirmed"]["size"]) for g in gateways] if peers else first
         return Cost(
             cpu,
-            sent,
-            heard,
+            [wire.sent[pid] / took for pid in pids],
+            [wire.heard[pid] / took for pid in pids],
             entries,
             list(map(rss_mib, pids)),
             [now - before for now, before in zip(confirmed, first, strict=True)],

@@ -32,10 +32,18 @@ class Circle:
         period_ms: of gossip.
         seal_ms: how often each seals.
         faulty: how many may lie.
+        relayed: whether they reach one another through the switch, so that lines can be cut.
     """
 
     def __init__(
-        self, folder: Path, count: int, *, period_ms: int = 300, seal_ms: int = 300, faulty: int | None = None
+        self,
+        folder: Path,
+        count: int,
+        *,
+        period_ms: int = 300,
+        seal_ms: int = 300,
+        faulty: int | None = None,
+        relayed: bool = True,
     ) -> None:
         self.key = SigningKey(bytes(range(32)))
         self.faulty = (count - 1) // 3 if faulty is None else faulty
@@ -43,7 +51,7 @@ class Circle:
         self.switch = Switch(self._pid_of)
         self._ports: dict[str, int] = {}
         self._folder = folder
-        self._period_ms, self._seal_ms = period_ms, seal_ms
+        self._period_ms, self._seal_ms, self._relayed = period_ms, seal_ms, relayed
         for number in range(1, count + 1):
             self.add(f"rig-{number}")
 
@@ -51,7 +59,7 @@ class Circle:
         """Another gateway, not started; with the address that one of this name had before."""
         port = free_port()
         if name not in self._ports:
-            self._ports[name] = self.switch.relay(name, port)
+            self._ports[name] = self.switch.relay(name, port) if self._relayed else port
             self._inner = {**getattr(self, "_inner", {}), name: port}
         gateway = Gateway(
             data_dir or self._folder / name,

@@ -12,7 +12,6 @@ import os
 import selectors
 import socket
 import threading
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,8 +24,6 @@ class Switch:
     """
 
     def __init__(self, pid_of: Callable[[str], int | None]) -> None:
-        self.passed: Counter[tuple[str, str]] = Counter()
-        """(from, to) -> bytes that were passed on."""
         self._pid_of = pid_of
         self._cut: set[frozenset[str]] = set()
         self._lines: dict[frozenset[str], list[tuple[socket.socket, socket.socket]]] = {}
@@ -78,38 +75,18 @@ class Switch:
             threading.Thread(target=self._join, args=(name, port, caller, address[1]), daemon=True).start()
 
     def _join(self, name: str, port: int, caller: socket.socket, from_port: int) -> None:
-        who = self._owner(from_port, int(caller.getsockname()[1]))
-        line = frozenset((name, who))
+        line = frozenset((name, self._owner(from_port, int(caller.getsockname()[1]))))
         with caller:
             try:
                 callee = socket.create_connection(("127.0.0.1", port), 5)
             except OSError:
                 return
             with callee:
-                for end in (caller, callee):
-                    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the gateways do
                 with self._lock:
                     if line in self._cut:
                         return
                     self._lines.setdefault(line, []).append((caller, callee))
-                self._pass_on(caller, callee, who, name)
-
-    def _pass_on(self, one: socket.socket, other: socket.socket, who: str, name: str) -> None:
-        with selectors.DefaultSelector() as ready:
-            ready.register(one, selectors.EVENT_READ, (other, (who, name)))
-            ready.register(other, selectors.EVENT_READ, (one, (name, who)))
-            while True:
-                for key, _ in ready.select():
-                    to, way = key.data
-                    try:
-                        data = key.fileobj.recv(65_536)  # type: ignore[union-attr]
-                        if not data:
-                            return
-                        to.sendall(data)
-                    except OSError:
-                        return
-                    with self._lock:
-                        self.passed[way] += len(data)
+                _pass_on(caller, callee)
 
     def _owner(self, port: int, to: int) -> str:
         inode = _inode(port, to)
@@ -137,3 +114,18 @@ def _sockets(pid: int) -> set[str]:
                 if target.startswith("socket:["):
                     found.add(target[8:-1])
     return found
+
+
+def _pass_on(one: socket.socket, other: socket.socket) -> None:
+    with selectors.DefaultSelector() as ready:
+        ready.register(one, selectors.EVENT_READ, other)
+        ready.register(other, selectors.EVENT_READ, one)
+        while True:
+            for key, _ in ready.select():
+                try:
+                    data = key.fileobj.recv(65_536)  # type: ignore[union-attr]
+                    if not data:
+                        return
+                    key.data.sendall(data)
+                except OSError:
+                    return

@@ -55,6 +55,8 @@ def test_three_clinics_join_by_cards_and_a_proof_carries_their_quorum(tmp_path: 
         vestibule("simulate", "--seconds", "1", "--kinds", "pose", data_dir=dirs["rig-1"])
         size = one.call("status")["log"]["size"]
         circle.until(lambda: one.call("status")["peers"]["confirmed"]["size"] >= size, "confirmed")
+        batches = json.loads(vestibule("ledger", "batches", "--last", "1", "--json", data_dir=dirs["rig-1"]))
+        assert [row["state"] for row in batches["batches"]] == ["confirmed"]
         vestibule("prove", "--batch", "1", "--out", proof, data_dir=dirs["rig-1"])
         keys = json.loads(vestibule("key", "show", "--json", data_dir=dirs["rig-1"]))
         verify = ("verify", "--proof", proof, "--vkey", keys["log"], "--policy", policy)

@@ -28,7 +28,7 @@ from gateway.tlog.tiles import ENTRIES_LEVEL, encode_bundle, parse_tile_path, wi
 from gateway.wire.peer import EMPTY_BODY
 from tests.sim.federation import PERIOD_NS, SECOND, World, policy_of
 from tests.sim.invariants import Watch
-from tests.sim.peer_logs import Branch, key_of, witness_name
+from tests.sim.peer_logs import Branch, checks, key_of, witness_name
 from tests.sim.peer_memory import PeerStore
 
 MAX_URGENT = 16
@@ -136,7 +136,7 @@ class Peer:
         self.up = True
         self.outboxes, self.heard_from, self.waiting_bytes = {}, {}, 0
         self._waking_ns = 0
-        self.logs = self.store.load(self.keys())
+        self.logs = self.store.load(self.keys(), again=self.boot > 1)
         ours = self.logs.of(self.own.origin)
         assert ours is not None
         self.ours = ours
@@ -346,7 +346,7 @@ class Peer:
             else:
                 self.step(ev.Sent(peer))
                 if boot == self.boot and answer != EMPTY_BODY:
-                    self.step(ev.Received(peer, answer))
+                    self._heard(peer, answer)
             if boot == self.boot:
                 self._pump(peer)
 
@@ -411,7 +411,17 @@ class Peer:
 
     def asked(self, sender: str, body: bytes) -> bytes | None:
         """An exchange. A stranger's never comes so far over TLS; the machine shall not mind it either."""
-        return self.step(ev.Received(sender, body), answering=sender)
+        return self._heard(sender, body, answering=sender)
+
+    def _heard(self, sender: str, body: bytes, answering: str = "") -> bytes | None:
+        def machine() -> list[ev.Effect]:
+            before = checks["signatures"]
+            effects = self._gossiped(ev.Received(sender, body))
+            if self.watch is not None:
+                self.watch.paid(self, sender, checks["signatures"] - before)
+            return effects
+
+        return self._step(machine, answering)
 
     def posted(self, sender: str, body: bytes) -> Answer | None:
         """An `add-checkpoint`."""

@@ -58,6 +58,10 @@ MAX_MACHINE_BYTES = 512 * 1024
 """The gossip machine of one peer, without logs, roster and what is on disk."""
 MAX_WAITING_BYTES = 1024 * 1024
 """Bodies in the outboxes of one peer."""
+MAX_TOLD_BYTES = 160 * 1024
+"""Bodies that one peer sends in a second: what floods make it answer, and evidence to 32 others at once."""
+MAX_PAID, PAID_S = 300, 70
+"""Signatures that one peer may make another look at: at once, and in a second. Evidence has two, for one token."""
 
 Point = tuple[int, bytes]
 """Size and root."""
@@ -85,6 +89,9 @@ class Watch:
         """Origin -> head -> who of the honest cosigned it."""
         self.conflict_ns: dict[str, int] = {}
         """Origin -> when honest peers first held heads of it that contradict each other, or one saw that they do."""
+        self.costs: Counter[tuple[str, str]] = Counter()
+        """(peer, sender) -> signatures that were looked at for what the sender told."""
+        self.began_ns = 0
         self.steps = 0
         self.told: Counter[str] = Counter()
         self.peaks: Counter[str] = Counter()
@@ -239,6 +246,21 @@ class Watch:
         waiting = peer.waiting_bytes
         assert waiting <= MAX_WAITING_BYTES, f"I8: {waiting} bytes wait at {peer.name}"
         self.peaks["waiting"] = max(self.peaks["waiting"], waiting)
+
+    def paid(self, peer: Peer, sender: str, signatures: int) -> None:
+        """Count what one peer made another look at (I8)."""
+        if not signatures:
+            return
+        assert sender in self.members, "signatures of a stranger are looked at"
+        paid = self.costs[peer.name, sender] = self.costs[peer.name, sender] + signatures
+        seconds = (peer.world.now_ns - self.began_ns) / 1e9
+        assert paid <= MAX_PAID + PAID_S * seconds, f"I8: {sender} made {peer.name} look at {paid} signatures"
+        self.peaks["signatures for one"] = max(self.peaks["signatures for one"], paid)
+
+    def told_in_a_second(self, name: str, bytes_: int) -> None:
+        """Judge how much a peer sent (I8)."""
+        assert bytes_ <= MAX_TOLD_BYTES, f"I8: {name} sent {bytes_} bytes in a second"
+        self.peaks["told in a second"] = max(self.peaks["told in a second"], bytes_)
 
     # ---- the whole world --------------------------------------------------------------------------------------------
 

@@ -45,6 +45,10 @@ class Mirrored:
     def entries(self, first: int, count: int) -> list[bytes]:
         return self.data[first : first + count]
 
+    def copy(self) -> Mirrored:
+        """The same on another disk."""
+        return Mirrored(list(self.data), dict(self.tiles), self.frontier.copy(), self.whole, self.whole_size)
+
     def write(self, tiles: Iterable[TileWrite]) -> None:
         for tile in tiles:
             assert tile.data.startswith(self.tiles.get((tile.level, tile.n), b"")), (
@@ -112,31 +116,42 @@ class PeerStore:
             assert _head_of(keep.whole) == (keep.size, keep.root), "a note of another tree"
             mirrored.whole, mirrored.whole_size = keep.whole, keep.size
 
+    def knows(self, branch: Branch) -> None:
+        """Begin with the knowledge of a log as it is now, as if it had been told and kept before."""
+        head = branch.size, branch.roots[-1], branch.note()
+        self.heads[branch.origin] = head
+        self.history[branch.origin] = {head[0]: head[1]}
+        if branch is not self.own:
+            mirrored = Mirrored(branch.data, branch.tiles, branch.frontier, head[2], head[0])
+            self.mirrors[branch.origin] = mirrored.copy()
+
     def shelf(self, origin: str) -> Shelf:
         """Entries and tiles of one log."""
         if origin == self.own.origin:
             return self.own
         return self.mirrors.setdefault(origin, Mirrored())
 
-    def load(self, keys: dict[str, tuple[VerifierKey, ...]], data: bool = True) -> Logs:
+    def load(self, keys: dict[str, tuple[VerifierKey, ...]], again: bool = True) -> Logs:
         """What a start makes of all this: the logs that are followed, rebuilt from heads, tiles and evidence.
 
         Args:
             keys: origin -> keys of its log, for all logs to follow.
-            data: whether entries of other logs are kept.
+            again: whether there is anything that an earlier run wrote, so that tiles must be read.
         """
-        return Logs(self._followed(origin, vkeys, data) for origin, vkeys in keys.items())
+        return Logs(self._followed(origin, vkeys, again) for origin, vkeys in keys.items())
 
-    def _followed(self, origin: str, vkeys: tuple[VerifierKey, ...], data: bool) -> Followed:
+    def _followed(self, origin: str, vkeys: tuple[VerifierKey, ...], again: bool) -> Followed:
         size, root, note = self.heads.get(origin, (0, EMPTY_ROOT, b""))
-        log = Followed(origin, vkeys, size, root, note, data=data)
+        log = Followed(origin, vkeys, size, root, note)
         log.frozen, log.fork = origin in self.forks, self.forks.get(origin, [None])[0]
         if origin == self.own.origin:
-            log.ours, log.data = True, True
+            log.ours = True
             self.follow_own(log)
         elif (mirrored := self.mirrors.get(origin)) is not None and mirrored.data:
-            log.tree = frontier_from_tiles(mirrored, len(mirrored.data))
-            assert log.tree.root() == mirrored.frontier.root(), "tiles that lead to another root"
+            log.tree = mirrored.frontier.copy()
+            if again:
+                log.tree = frontier_from_tiles(mirrored, len(mirrored.data))
+                assert log.tree.root() == mirrored.frontier.root(), "tiles that lead to another root"
             log.tails = {
                 tail.level: mirrored.hash_tile(tail.level, tail.n, tail.width)
                 for tail in tails_at(len(mirrored.data))

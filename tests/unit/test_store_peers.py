@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from peer_keeps import fork_of, grown
 
-from gateway.core.follow import Keep, KeepCosigned, KeepEntries, KeepFork, KeepHead, KeepRoster
+from gateway.core.follow import KeepCosigned, KeepEntries, KeepFork, KeepHead, KeepRoster
 from gateway.errors import Damage, Divergence, LocalError, StoreError, StoreRefused
 from gateway.store.peer_rows import StoredLog
 from gateway.store.peers import PeerState, PeerStore
@@ -40,25 +41,6 @@ async def store(path: Path) -> AsyncIterator[PeerStore]:
     opened = await PeerStore.open(path, create=True)
     yield opened
     await opened.close()
-
-
-def grown(one: Branch, count: int, entry_bytes: int = 0) -> list[Keep]:
-    """The log grows, and all of it comes here: its head, then its entries."""
-    first, head = one.size, KeepHead(one.origin, one.size, 0, b"", b"")
-    tiles: list[TileWrite] = one.adopt(
-        [f"{one.origin} {at}".encode().ljust(entry_bytes, b".") for at in range(first, first + count)]
-    )
-    root = one.roots[one.size]
-    head = replace(head, size=one.size, root=root, note=one.note())
-    entries = tuple(one.data[first:])
-    return [head, KeepEntries(one.origin, first, entries, tuple(tiles), one.size, root, one.note())]
-
-
-def fork_of(one: Branch) -> Fork:
-    """Evidence: the newest head, and another of the same size."""
-    other = one.fork(one.size - 1, "other")
-    other.grow(1)
-    return Fork(one.note(), other.note(), other.roots[one.size], ())
 
 
 async def reopened(store: PeerStore, path: Path) -> PeerState:

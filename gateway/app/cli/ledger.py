@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from gateway.app.cli import output
+from gateway.app.cli.batches import batches
 from gateway.app.cli.progress import progress_option, reporting
 from gateway.app.cli.state import State
 from gateway.tlog.text import encode_base64
@@ -21,6 +22,9 @@ def ledger() -> None:
     \b
     Example: vestibule ledger export ./log
     """
+
+
+ledger.add_command(batches)
 
 
 @ledger.command("export")

@@ -30,6 +30,7 @@ class SessionRow(msgspec.Struct, frozen=True):
     opened_ms: int
     closed_ms: int = 0
     streams: list[StreamRow] = []
+    proof: str = ""
 
     @property
     def stored(self) -> int:

@@ -137,6 +137,7 @@ def session_table(rows: list[SessionRow], width: int = 0) -> str:
     """The table of sessions; counts are samples. `width` as in `output.table`."""
     short = output.short_ids([row.session for row in rows])
     now_ms = int(time.time() * 1000)
+    proven = any(row.proof for row in rows)
     cells = [
         (
             short[row.session],
@@ -150,6 +151,7 @@ def session_table(rows: list[SessionRow], width: int = 0) -> str:
             output.count(row.stored),
             words.reasons(row.refused) or "0",
             output.count(row.missing),
+            *([row.proof] if proven else []),
         )
         for row in rows
     ]
@@ -165,6 +167,7 @@ def session_table(rows: list[SessionRow], width: int = 0) -> str:
         "Stored",
         "Refused",
         "Missing",
+        *(["Proof"] if proven else []),
     )
     spare = ("Kinds", "Opened", "Purpose", "Devices")
     return output.table(headings, cells, right=("Stored", "Missing"), spare=spare, width=width)

@@ -68,7 +68,7 @@ async def restore_store(
     if problems := config.check(text, "vestibule.toml"):
         raise ConfigError("config_invalid", problems[0].message, "Give a proper --name and --actor.")
     _refuse_store(layout)
-    if layout.database.exists():
+    if _has_database(layout):
         with Snapshot(layout.database) as snapshot:
             if snapshot.meta("origin") not in (None, escrow.origin):
                 raise StoreRefused(
@@ -145,6 +145,19 @@ def _refuse_store(layout: Layout) -> None:
         raise StoreRefused(
             error.code, "there is a store with its mark in the data directory", hint
         ) from error
+
+
+def _has_database(layout: Layout) -> bool:
+    """Whether there is a log to go on from; an interrupted run may have left a file in which nothing is yet."""
+    if not layout.database.exists():
+        return False
+    try:
+        Snapshot(layout.database).close()
+    except StoreRefused as error:
+        if error.code == "not_ours" and unfinished.read(layout) is not None:
+            return False
+        raise
+    return True
 
 
 async def _look(escrow: Escrowed, here: Here, sources: Sequence[Source], get: Get) -> Newest:

@@ -22,7 +22,7 @@ from typing import Any
 
 from gateway.app import config_rules as rules
 from gateway.app.config_rules import Key, Place, Rule
-from gateway.app.config_tables import OPS, SECTIONS, TOGETHER, Access, Config, Limits, Mqtt, Seal
+from gateway.app.config_tables import OPS, SECTIONS, TOGETHER, Access, Config, Limits, Mqtt, Seal, Tables
 from gateway.errors import ConfigError
 
 FORMAT = 1
@@ -169,13 +169,13 @@ def _check_together(
     """Find what only several keys together get wrong; a rule is asked where the keys that it reads are right."""
     # What was misspelt is in the file, so its default says nothing about what was meant.
     unsound = {problem.key for problem in problems} | {problem.nearest for problem in problems}
-    mqtt, limits = (
-        _sound(kind, name, values, unsound) for kind, name in ((Mqtt, "mqtt"), (Limits, "limits"))
+    tables = Tables(
+        *(_sound(SECTIONS[field.name], field.name, values, unsound) for field in dataclasses.fields(Tables))
     )
     return [
         _problem(path, places, tuple(rule.keys[0].split(".")), rule.says)
         for rule in TOGETHER
-        if not unsound & {*rule.keys, rule.keys[0].partition(".")[0]} and rule.broken(mqtt, limits)
+        if not unsound & {*rule.keys, rule.keys[0].partition(".")[0]} and rule.broken(tables)
     ]
 
 

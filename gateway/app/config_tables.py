@@ -239,6 +239,16 @@ def _is_here(host: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables whose keys depend on each other."""
+
+    mqtt: Mqtt
+    limits: Limits
+    peers: Peers
+    witness: Witness
+
+
+@dataclass(frozen=True, slots=True)
 class Together:
     """What several keys must be together.
 
@@ -250,29 +260,36 @@ class Together:
 
     keys: tuple[str, ...]
     says: str
-    broken: Callable[[Mqtt, Limits], bool]
+    broken: Callable[[Tables], bool]
 
 
 TOGETHER = (
     Together(
         ("mqtt.host", "mqtt.enabled"),
         "mqtt.host is missing, and mqtt.enabled is true",
-        lambda mqtt, limits: mqtt.enabled and not mqtt.host,
+        lambda all: all.mqtt.enabled and not all.mqtt.host,
     ),
     Together(
         ("mqtt.username", "mqtt.password_file"),
         "mqtt.username and mqtt.password_file go together",
-        lambda mqtt, limits: bool(mqtt.username) != bool(mqtt.password_file),
+        lambda all: bool(all.mqtt.username) != bool(all.mqtt.password_file),
     ),
     Together(
         ("mqtt.tls", "mqtt.enabled", "mqtt.host", "mqtt.username"),
         "mqtt.tls is false, and the password would leave this machine in clear",
-        lambda mqtt, limits: mqtt.enabled and bool(mqtt.username) and not (mqtt.tls or _is_here(mqtt.host)),
+        lambda all: (
+            all.mqtt.enabled and bool(all.mqtt.username) and not (all.mqtt.tls or _is_here(all.mqtt.host))
+        ),
     ),
     Together(
         ("limits.urgent_disk_floor_bytes", "limits.free_disk_floor_bytes"),
         "limits.urgent_disk_floor_bytes must be less than limits.free_disk_floor_bytes",
-        lambda mqtt, limits: limits.urgent_disk_floor_bytes >= limits.free_disk_floor_bytes,
+        lambda all: all.limits.urgent_disk_floor_bytes >= all.limits.free_disk_floor_bytes,
+    ),
+    Together(
+        ("witness.logs", "peers.enabled"),
+        "witness.logs names logs to cosign, and peers.enabled is false, so nobody could ask",
+        lambda all: bool(all.witness.logs) and not all.peers.enabled,
     ),
 )
 """The rules that several keys keep together."""

@@ -105,8 +105,9 @@ class Circle:
         self.followed = followed
         self.roster: Roster | None = None
         self.roster_hash = NO_ROSTER
-        self.peers: dict[str, Peer] = {}
-        """The other members."""
+        self.others: list[str] = []
+        """Names of the other members."""
+        self._peers: dict[str, Peer] = {}
         self.logs: list[Followed] = []
         """The logs of all members, by the hash of their origin."""
         self.by_hash: dict[bytes, Followed] = {}
@@ -122,11 +123,8 @@ class Circle:
         self.turn_to(roster)
         members = () if roster is None or roster.member(self._me) is None else roster.members
         outside = () if roster is None else roster.outside
-        self.peers = {
-            member.name: self.peers.get(member.name) or self._peer()
-            for member in members
-            if member.name != self._me
-        }
+        self.others = [member.name for member in members if member.name != self._me]
+        self._peers = {name: peer for name in self.others if (peer := self._peers.get(name)) is not None}
         self.log_of = {
             member.name: log for member in members if (log := self.followed.of(member.origin)) is not None
         }
@@ -135,6 +133,14 @@ class Circle:
         vkeys = [vkey for member in members for vkey in member.witness]
         vkeys += [witness.vkey for witness in outside]
         self.witnesses = {(vkey.name, vkey.key_id): vkey for vkey in vkeys}
+
+    def peer(self, name: str) -> Peer | None:
+        """What is remembered of another member; None for whoever is none."""
+        if (known := self._peers.get(name)) is None and name in self.others:
+            each_s = 1e9 / self._period_ns
+            bodies, work, serve = (Bucket(tokens * each_s, most) for tokens, most in (BODIES, WORK, SERVE))
+            known = self._peers[name] = Peer(bodies, work, serve)
+        return known
 
     def turn_to(self, roster: Roster | None) -> None:
         """Compare with this version from now on; its members count from the next `refresh` on."""
@@ -148,9 +154,3 @@ class Circle:
     def frozen(self) -> list[bytes]:
         """Origin hashes of the logs of which evidence is here, ascending."""
         return [log.hash for log in self.logs if log.frozen][: wire.MAX_FORKS]
-
-    def _peer(self) -> Peer:
-        bodies, work, serve = (
-            Bucket(tokens * 1e9 / self._period_ns, most) for tokens, most in (BODIES, WORK, SERVE)
-        )
-        return Peer(bodies, work, serve)

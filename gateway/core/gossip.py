@@ -74,12 +74,12 @@ class Gossip:
         self._random = random
         self._period_ns = period_ns
         self._told = b""
-        self.liveness.follow(self._circle.peers)
+        self.liveness.follow(self._circle.others)
 
     @property
     def peers(self) -> list[str]:
         """Names of the other members."""
-        return list(self._circle.peers)
+        return list(self._circle.others)
 
     @property
     def cosigns(self) -> bool:
@@ -116,7 +116,7 @@ class Gossip:
                 self.liveness.heard(peer, now_ns)
             case Unreached(peer):
                 self.liveness.missed(peer)
-                if (state := self._circle.peers.get(peer)) is not None:
+                if (state := self._circle.peer(peer)) is not None:
                     state.cosigned = (0, b"")  # it may have been in what was lost
             case Published(note, size, root):
                 self._own.published(turn, note, size, root)
@@ -124,7 +124,7 @@ class Gossip:
                 self._found(turn, origin, fork)
             case RosterChanged():
                 self._circle.refresh()
-                self.liveness.follow(self._circle.peers)
+                self.liveness.follow(self._circle.others)
         if turn.frozen:
             self._flood(turn)
         return turn.effects
@@ -147,7 +147,7 @@ class Gossip:
             self._telling.tell(turn, name, messages)
 
     def _received(self, turn: Turn, body: bytes) -> None:
-        peer = self._circle.peers.get(turn.name)
+        peer = self._circle.peer(turn.name)
         if peer is None:
             return
         self.liveness.heard(turn.name, turn.now_ns)

@@ -157,8 +157,8 @@ class Telling:
         return log if self.cosigns and log is not None and log.size and not log.frozen else None
 
     def _cosignature(self, turn: Turn, name: str) -> list[wire.Message]:
-        log, peer = self._promised(name), self._circle.peers[name]
-        if log is None:
+        log, peer = self._promised(name), self._circle.peer(name)
+        if log is None or peer is None:
             return []
         if peer.cosigned == (log.size, log.root) and turn.now_ns < peer.retell_ns:
             return []

@@ -35,17 +35,20 @@ UTC_AT_ZERO_S = 1_700_000_000
 
 
 @lru_cache(4096)
-def member(name: str) -> Member:
+def member(name: str, generation: int = 1) -> Member:
     """A member, its keys made of its name."""
     return Member(
         name,
         did_key(key_of(name, "entry").public),
-        (log_vkey(name),),
+        (log_vkey(name, generation),),
         (witness_vkey(name),),
         f"https://{name}.sim.example:4749",
         (certificate(key_of(name, "tls"), name),),
         name,
     )
+
+
+ROSTER_KEYS = (VerifierKey.of("federation", key_of("federation", "roster").public),)
 
 
 class BigRoster(Roster):
@@ -58,16 +61,20 @@ class BigRoster(Roster):
 
 
 @lru_cache(64)
-def roster_of(names: tuple[str, ...], version: int = 1, prev: SignedRoster | None = None) -> SignedRoster:
-    """A signed roster; one key signs it."""
-    keys = (VerifierKey.of("federation", key_of("federation", "roster").public),)
+def roster_of(names: tuple[str, ...]) -> SignedRoster:
+    """The first version of a signed roster; one key signs it."""
     members = tuple(map(member, names))
-    before = prev.roster.hash() if prev else None
-    faulty = (len(names) - 1) // 3
-    if len(names) > 40:
-        roster = BigRoster(bytes(16), version, before, 0, keys, 1, faulty, members, (), 0, "")
+    if len(members) > 40:
+        faulty = (len(members) - 1) // 3
+        roster = BigRoster(bytes(16), 1, None, 0, ROSTER_KEYS, 1, faulty, members, (), 0, "")
         return SignedRoster(roster, (), b"")
-    roster = make_roster(bytes(16), version, before, 0, keys, 1, faulty, members)
+    return signed_roster(1, None, members)
+
+
+def signed_roster(version: int, prev: bytes | None, members: tuple[Member, ...]) -> SignedRoster:
+    """A version of a roster, signed."""
+    faulty = (len(members) - 1) // 3
+    roster = make_roster(bytes(16), version, prev, 0, ROSTER_KEYS, 1, faulty, members)
     return sign_roster(roster, key_of("federation", "roster"), "federation")
 
 

@@ -281,6 +281,11 @@ class Peer:
 
         self.world.after(0, later)
 
+    def brought(self, signed: SignedRoster) -> None:
+        """A person brings the next version of the roster."""
+        self.store.perform(KeepRoster(signed.roster.version, signed.raw))
+        self._take_roster(signed)
+
     def _take_roster(self, signed: SignedRoster) -> None:
         self.signed_roster = signed
         self.rosters[signed.roster.version] = signed

@@ -54,8 +54,8 @@ from tests.sim.peer_logs import Branch, log_vkey, origin_of, witness_vkey
 if TYPE_CHECKING:
     from tests.sim.honest import Peer
 
-MAX_MACHINE_BYTES = 512 * 1024
-"""The gossip machine of one peer, without logs, roster and what is on disk."""
+MAX_MACHINE_BYTES, MEMBER_BYTES = 64 * 1024, 1024
+"""The gossip machine of one peer, without logs, roster and what is on disk; and what a member may add to it."""
 MAX_WAITING_BYTES = 1024 * 1024
 """Bodies in the outboxes of one peer."""
 MAX_TOLD_BYTES = 160 * 1024
@@ -99,6 +99,11 @@ class Watch:
     def knows(self, branch: Branch) -> None:
         """This history exists."""
         self.branches.setdefault(branch.origin, []).append(branch)
+
+    def lists(self, origin: str, vkey: VerifierKey) -> None:
+        """A roster lists this log too."""
+        self.vkeys[origin] = vkey
+        self.origins[sha256(origin.encode()).digest()] = origin
 
     def claims_to_be(self, branch: Branch, base: int, size: int, root: bytes) -> None:
         """This head is signed; it continues a branch up to `base`, and nothing else is known of it."""
@@ -267,7 +272,8 @@ class Watch:
     def bounded(self, peer: Peer) -> None:
         """Judge how much a peer remembers and keeps (I8); costs time, so not at each step."""
         bytes_ = weigh(peer.gossip)
-        assert bytes_ <= MAX_MACHINE_BYTES, f"I8: the machine of {peer.name} has {bytes_} bytes"
+        most = MAX_MACHINE_BYTES + MEMBER_BYTES * len(self.members)
+        assert bytes_ <= most, f"I8: the machine of {peer.name} has {bytes_} bytes"
         self.peaks["machine"] = max(self.peaks["machine"], bytes_)
         assert peer.store.heads.keys() <= self.vkeys.keys(), "I8: heads of logs that nobody has"
         assert all(len(forks) <= 1 for forks in peer.store.forks.values()), "I8: evidence without end"

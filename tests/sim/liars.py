@@ -252,12 +252,12 @@ class Forge(Lie):
             root = rng.randbytes(32)
             own = f"{branch.origin}\n{branch.size + 2}\n"
             stolen = sign_checkpoint(
-                Checkpoint(branch.origin, branch.size + 2, root), branch.origin, key_of(liar.name, "log")
+                Checkpoint(branch.origin, branch.size + 2, root), branch.origin, key_of(liar.name, "log 1")
             )
             under_own_name = sign_checkpoint(
                 Checkpoint(branch.origin, branch.size + 2, root),
                 origin_of(liar.name),
-                key_of(liar.name, "log"),
+                key_of(liar.name, "log 1"),
             )
             flipped = bytearray(branch.note())
             flipped[-3] ^= 1
@@ -436,7 +436,7 @@ class Flood(Lie):
             note = sign_checkpoint(
                 Checkpoint(branch.origin, branch.size + 1 + rng.randrange(99), bytes(32)),
                 branch.origin,
-                key_of(liar.name, "log"),
+                key_of(liar.name, "log 1"),
             )
             liar.say(self.prey, wire.Head(_hash(branch), note, 0, EMPTY_ROOT, [rng.randbytes(32)] * 64, []))
         elif kind == 5:

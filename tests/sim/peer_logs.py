@@ -69,9 +69,9 @@ def key_of(name: str, role: str) -> QuickKey:
     return QuickKey(sha256(f"{role} of {name}".encode()).digest())
 
 
-def origin_of(name: str) -> str:
+def origin_of(name: str, generation: int = 1) -> str:
     """The name of a peer's log."""
-    return f"{name}.sim.example/vrlog"
+    return f"{name}.sim.example/vrlog" + (f"-g{generation}" if generation > 1 else "")
 
 
 def witness_name(name: str) -> str:
@@ -80,9 +80,9 @@ def witness_name(name: str) -> str:
 
 
 @lru_cache(REMEMBERED)
-def log_vkey(name: str) -> VerifierKey:
+def log_vkey(name: str, generation: int = 1) -> VerifierKey:
     """The key of a peer's log."""
-    return VerifierKey.of(origin_of(name), key_of(name, "log").public)
+    return VerifierKey.of(origin_of(name, generation), key_of(name, f"log {generation}").public)
 
 
 @lru_cache(REMEMBERED)
@@ -97,11 +97,12 @@ class Branch:
     Args:
         name: the peer whose log it is.
         label: what makes the entries of this branch differ from those of others.
+        generation: of the log; another is another log, with another key.
     """
 
-    def __init__(self, name: str, label: str = "") -> None:
-        self.name, self.label = name, label
-        self.origin = origin_of(name)
+    def __init__(self, name: str, label: str = "", generation: int = 1) -> None:
+        self.name, self.label, self.generation = name, label, generation
+        self.origin = origin_of(name, generation)
         self.data: list[bytes] = []
         self.tiles: dict[tuple[int, int], bytes] = {}
         self.tails: dict[int, bytes] = {}
@@ -142,7 +143,7 @@ class Branch:
     def note(self, size: int | None = None) -> bytes:
         """The signed checkpoint at a size; by default the newest."""
         size = self.size if size is None else size
-        return signed(self.name, size, self.roots[size])
+        return signed(self.name, size, self.roots[size], self.generation)
 
     # What a Shelf answers.
     def hash_tile(self, level: int, n: int, width: int) -> bytes:
@@ -153,6 +154,7 @@ class Branch:
 
 
 @lru_cache(REMEMBERED)
-def signed(name: str, size: int, root: bytes) -> bytes:
+def signed(name: str, size: int, root: bytes, generation: int = 1) -> bytes:
     """A checkpoint of a peer's log, whatever it says."""
-    return sign_checkpoint(Checkpoint(origin_of(name), size, root), origin_of(name), key_of(name, "log"))
+    origin = origin_of(name, generation)
+    return sign_checkpoint(Checkpoint(origin, size, root), origin, key_of(name, f"log {generation}"))

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 from gateway.core.gossip import Gossip
-from tests.sim.federation import PERIOD_NS, SECOND, Weather, World, roster_of
+from tests.sim.federation import PERIOD_NS, SECOND, Weather, World, member, roster_of, signed_roster
 from tests.sim.honest import Peer
 from tests.sim.invariants import Watch
 from tests.sim.liars import LIES, Liar, Sybil, two_faced
-from tests.sim.peer_logs import Branch, quick_signatures
+from tests.sim.peer_logs import Branch, log_vkey, quick_signatures
 
 LIMIT_ROUNDS = 80
 """How long is waited for what should have happened in `rounds`, to tell late from never."""
@@ -299,29 +299,86 @@ class Run:
 
 def run(scenario: Scenario, seed: int) -> Run:
     """Run one scenario with one seed; a failure says how to see it again."""
-    print(
-        f'scenario "{scenario.name}", seed {seed}; again: python -m tests.sim.test_federation "{scenario.name}" {seed}'
-    )
+    print(f'scenario "{scenario.name}", seed {seed}; again:')
+    print(f'  .venv/bin/python -m tests.sim.test_federation "{scenario.name}" {seed}')
     with quick_signatures():
         it = Run(scenario, seed)
         it.run()
     return it
 
 
-def cases(torture: bool) -> list[object]:
-    """Scenario and seed, with the marks that say when it is run."""
-    found = []
-    for scenario in scenarios():
-        seeds = range(scenario.gate, scenario.torture) if torture else range(scenario.gate)
-        for seed in seeds:
-            marks = [pytest.mark.torture] if torture else [pytest.mark.slow] if seed > 1 else []
-            found.append(pytest.param(scenario, seed, marks=marks, id=f"{scenario.name}-{seed}"))
-    return found
+def in_gate() -> list[object]:
+    """Scenario and seed."""
+    return [
+        pytest.param(
+            scenario,
+            seed,
+            marks=[pytest.mark.slow] if seed > 1 or scenario.peers > 100 else [],
+            id=f"{scenario.name}-{seed}",
+        )
+        for scenario in scenarios()
+        for seed in range(scenario.gate)
+    ]
 
 
-@pytest.mark.parametrize(("scenario", "seed"), cases(torture=False))
+def in_torture() -> list[object]:
+    """Scenario and a run of seeds."""
+    step = 50
+    return [
+        pytest.param(
+            scenario, range(first, min(first + step, scenario.torture)), id=f"{scenario.name}-{first}"
+        )
+        for scenario in scenarios()
+        for first in range(0, scenario.torture, step)
+    ]
+
+
+@pytest.mark.parametrize(("scenario", "seed"), in_gate())
 def test_honest_peers_agree_whatever_happens(scenario: Scenario, seed: int) -> None:
     run(scenario, seed)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize(("scenario", "seeds"), in_torture())
+def test_honest_peers_agree_with_every_seed(scenario: Scenario, seeds: range) -> None:
+    failed = []
+    for seed in seeds:
+        try:
+            run(scenario, seed)
+        except Exception as error:  # the others are still of interest
+            failed.append((seed, repr(error)))
+    assert not failed
+
+
+def test_a_new_roster_reaches_all_and_brings_a_new_generation_of_a_frozen_log() -> None:
+    seed = 5
+    with quick_signatures():
+        it = run(next(one for one in scenarios() if one.name == "fork at the same size, to one"), seed)
+        frozen = it.fork_origin
+        liar, first, *_ = (*it.liar_names, *it.honest_names)
+        second = Branch(liar, "second generation", 2)
+        second.grow(3)
+        it.watch.knows(second)
+        it.watch.lists(second.origin, log_vkey(liar, 2))
+        members = tuple(member(one.name, 2) if one.name == liar else one for one in it.roster.roster.members)
+        version2 = signed_roster(2, it.roster.roster.hash(), members)
+        reformed = Peer(it.world, liar, version2, it.watch, second)
+        it.world.speakers[liar] = reformed
+        reformed.rosters[1] = it.roster
+        reformed.start()
+        it.peers[first].brought(version2)
+
+        def reached() -> bool:
+            return all(
+                peer.roster.version == 2
+                and peer.logs.of(frozen) is None
+                and (log := peer.logs.of(second.origin)) is not None
+                and (log.size, log.tree.size, log.frozen) == (3, 3, False)
+                for peer in it.peers.values()
+            )
+
+        assert it.world.run(it.world.now_ns + 8 * PERIOD_NS, reached), "a roster needs more than 8 rounds"
+        assert all(frozen in peer.store.forks for peer in it.peers.values()), "evidence stays"
 
 
 def main() -> None:

@@ -29,6 +29,7 @@ from gateway.store.layout import Layout
 from gateway.store.mark import Mark
 from gateway.store.snapshot import Snapshot
 from gateway.tlog.checkpoint import open_checkpoint
+from gateway.tlog.tiles import root_from_tiles
 from tests.kills import killed_at_each_step
 from tests.mirrors import Mirror, export, get, lie, record
 from tests.stores import ACTOR, NAME, ORIGIN, Facts, make_store
@@ -215,8 +216,6 @@ async def test_the_largest_head_counts_and_forks_are_refused(gone: Gone, tmp_pat
     behind = tmp_path / "behind"
     behind.mkdir()
     with Snapshot(gone.facts.layout.database) as snapshot:
-        from gateway.tlog.tiles import root_from_tiles
-
         root = root_from_tiles(snapshot, gone.before)
     lie(gone.facts.layout, behind, gone.before, root)
     async with Mirror({ORIGIN: behind}, "old") as old, Mirror({ORIGIN: gone.log}, "new") as new:
@@ -300,7 +299,7 @@ def test_killed_at_any_step_it_goes_on(gone: Gone, tmp_path: Path) -> None:
         layout, steps = made[-1], step
         if layout.mark.exists() and not layout.unfinished.exists():
             finished += 1
-        elif not step % 3 or layout.mark.exists():
+        elif not step % 5 or layout.mark.exists():
             asyncio.run(work())
         else:
             made.append(Layout(tmp_path / f"s{len(made)}"))

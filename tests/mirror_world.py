@@ -44,7 +44,7 @@ Serve = Callable[[str, str], bytes | None]
 """(origin, path) -> what a source answers."""
 
 BIG = 66_200  # beyond one full tile of level 1, so that there are tiles of three levels
-MAX_STEPS = 20_000
+MAX_STEPS = 3000
 
 
 @cache

@@ -63,6 +63,7 @@ class EntryCheck:
         self._counts: dict[str, int] = {}
         self._unknown: dict[str, int] = {}
         self._publics: dict[str, bytes] = {}
+        self._earlier: list[tuple[int, str, str]] = []
         self._before = parse_roster(state.fold.roster) if state.fold.roster else None
 
     def entry(self, index: int, data: bytes) -> None:
@@ -107,7 +108,8 @@ class EntryCheck:
                 self._generation(index, body)
 
     def finish(self) -> None:
-        """Tell what was only counted."""
+        """Tell what was only counted, and what could be judged only when all was read."""
+        self._judge_earlier()
         for name, count in sorted(self._unknown.items())[:TOLD]:
             self._told.add(
                 "note",
@@ -119,6 +121,28 @@ class EntryCheck:
         for code, count in self._counts.items():
             if count > TOLD:
                 self._told.add("note", "more", f"{count - TOLD} more findings like `{code}` are not listed")
+
+    def _judge_earlier(self) -> None:
+        """Log keys that were replaced by others before those that were given: good if they lead to a known one.
+
+        Nothing is accepted for their sake; who begins to watch afterwards was given the newer key.
+        """
+        known = {key.vkey for key in self._state.keys}
+        for index, old, new in reversed(self._earlier):
+            if new in known:
+                known.add(old)
+                self._note(
+                    "key_rotated",
+                    f"entry {index}: the log key {old} was replaced by {new}, before the keys that are known here",
+                    "",
+                    index,
+                )
+            else:
+                self._fault(
+                    "key_rotate",
+                    f"entry {index} changes the log key, and does not hold: {old} is no key that is known of this log",
+                    index,
+                )
 
     def _count(self, name: str) -> None:
         types = self._state.fold.types
@@ -170,8 +194,6 @@ class EntryCheck:
         state, role, old, new = self._state, str(body["role"]), str(body["old"]), str(body["new"])
         try:
             verify_rotation(body)
-            if role == LOG and old not in {key.vkey for key in state.keys}:
-                raise SignatureError("rotation_signature", f"{old} is no key that is known of this log")
             if role == LOG and parse_vkey(new).name != state.origin:
                 raise SignatureError("rotation_signature", "the new key is of another log")
             if role == ENTRY and old != state.fold.gateways[-1]:
@@ -180,6 +202,9 @@ class EntryCheck:
             self._fault(
                 "key_rotate", f"entry {index} changes the {role} key, and does not hold: {error}", index
             )
+            return
+        if role == LOG and old not in {key.vkey for key in state.keys}:
+            self._earlier.append((index, old, new))
             return
         if role == LOG:
             state.keys = [*(key for key in state.keys if key.vkey != new), Key(new, index)]

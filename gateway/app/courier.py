@@ -28,7 +28,7 @@ class _Outbox:
     urgent: deque[bytes] = field(default_factory=lambda: deque(maxlen=MAX_URGENT))
     newest: bytes | None = None
     wake: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
+    gone: bool = False
 
     def take(self) -> bytes | None:
         if self.urgent:
@@ -54,20 +54,24 @@ class Courier:
         self._tasks: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
-        """Send until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
-            for box in self._boxes.values():
-                self._begin(box)
-            await asyncio.Event().wait()
+        """Send until cancelled; may be run again."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                for box in self._boxes.values():
+                    self._begin(box)
+                await asyncio.Event().wait()
+        finally:
+            self._tasks = None
 
     def members(self, members: dict[str, Member]) -> None:
         """Who may be sent to from now on."""
         for name in list(self._boxes):
             if name not in members:
+                # Not cancelled: its task may be taking the very answer that brought this roster.
                 box = self._boxes.pop(name)
-                if box.task is not None:
-                    box.task.cancel()
+                box.gone = True
+                box.wake.set()
         for name, member in members.items():
             if name not in self._boxes:
                 self._boxes[name] = _Outbox(member)
@@ -86,18 +90,19 @@ class Courier:
         box.wake.set()
 
     def _begin(self, box: _Outbox) -> None:
-        if self._tasks is not None and box.task is None:
-            box.task = self._tasks.create_task(self._carry(box), name=f"peer-{box.member.name}")
+        if self._tasks is not None:
+            self._tasks.create_task(self._carry(box), name=f"peer-{box.member.name}")
 
     async def _carry(self, box: _Outbox) -> None:
-        while True:
-            await box.wake.wait()
-            box.wake.clear()
-            while (body := box.take()) is not None:
-                member = box.member
-                try:
-                    answer = await self._client.exchange(member.url, member.certs, body)
-                except (Unreachable, RemoteError) as error:
-                    await self._on_failure(member.name, error.code)
-                else:
-                    await self._on_answer(member.name, answer)
+        while not box.gone:
+            if (body := box.take()) is None:
+                await box.wake.wait()
+                box.wake.clear()
+                continue
+            member = box.member
+            try:
+                answer = await self._client.exchange(member.url, member.certs, body)
+            except (Unreachable, RemoteError) as error:
+                await self._on_failure(member.name, error.code)
+            else:
+                await self._on_answer(member.name, answer)

@@ -2,8 +2,8 @@
 
 The machines are in core/ (gossip, witness, confirm, mirror); `peer_machines` builds them, `peer_steps` steps them.
 Nothing here is waited for by the spine. It asks the house for two things only: to write a new roster into our log, and
-to stop when our own log turns up elsewhere. When peers.db fails, peers are not answered until it has been read again;
-recording goes on.
+to stop when our own log turns up elsewhere. Whatever else breaks, peers.db or what nobody thought of, peers are not
+answered until the file has been opened and read again; recording goes on.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Iterator
 from typing import Final
 
 from gateway import events
 from gateway.app import guard
 from gateway.app.config_tables import Config
 from gateway.app.courier import Courier
+from gateway.app.joining import Joining
 from gateway.app.membership import Membership
 from gateway.app.observe import Observer
 from gateway.app.peer_house import House
@@ -27,9 +29,10 @@ from gateway.app.shown import Shown
 from gateway.core import confirm_events as confirming
 from gateway.core import gossip_events as gossiping
 from gateway.core.contradiction import Alarm
-from gateway.core.roster import SignedRoster, parse_roster
-from gateway.errors import RemoteError, StoreError, StoreRefused, Unreachable, VestibuleError
+from gateway.core.roster import SignedRoster
+from gateway.errors import StoreError, StoreRefused
 from gateway.keys.did import did_key
+from gateway.net.control import place_of
 from gateway.net.log_routes import LogRoutes
 from gateway.net.peer_client import PeerClient
 from gateway.net.peer_server import PeerEdge
@@ -41,12 +44,10 @@ from gateway.store.queries import Head
 from gateway.tlog.fork import Fork
 
 RETRY_S: Final = 5.0  # after peers.db failed
-JOIN_S: Final = 2.0  # between looks at a federation that does not list us yet
 ROOM_FACTOR: Final = 4
-DOUBT_S: Final = 10.0  # between two questions whether we were removed
-LEARN_S: Final = 5.0  # how long peers are waited for before a witness without memory cosigns again
+LEARN_S: Final = 5.0  # how long the others are waited for, once one was heard, by a witness without memory
+TOLD_S: Final = 1.0  # from the first word of the last of them until it has told its heads: two exchanges
 LOOK_S: Final = 0.1
-MAX_ROSTER_BYTES: Final = 64 * 1024
 
 
 class Federation:
@@ -73,10 +74,12 @@ class Federation:
         self._shelf = LiveShelf(layout.database)
         self._client = PeerClient(house.keys.tls, self.cert)
         self._courier = Courier(self._client, self._answered, self._unreached)
-        self._changed = asyncio.Event()
         self._wake = asyncio.Event()
         self._told = b""
-        self._doubt_at = 0.0
+        self._lock = asyncio.Lock()
+        self.joining = Joining(
+            membership, self._client, observer, house.enter, lambda: self.machines.steps, self._roster_changed
+        )
         host, _, port = config.peers.listen.rpartition(":")
         context = server_context(house.keys.tls, self.cert, self._trusted())
         self.shown = Shown(house, lambda: self.machines)
@@ -97,7 +100,7 @@ class Federation:
         store = await PeerStore.open(layout.peers, create=True)
         try:
             did = did_key(house.keys.entry.public)
-            membership = await Membership.load(store, house.keys.origin, did)
+            membership = await Membership.load(store, house.keys.origin, did, house.log_vkeys)
             federation = cls(layout, config, observer, house, store, membership)
             await federation._load()
             return federation
@@ -118,6 +121,7 @@ class Federation:
             self._config.peers.period_ms * 1_000_000,
             self._config.gateway.name,
             self._room,
+            self._lock,
         )
         reactions = Reactions(
             tell=lambda peer, body, urgent: self._courier.send(peer, body, urgent=urgent),
@@ -125,19 +129,17 @@ class Federation:
             cosigned=lambda effect: None,
             alarm=self._alarmed,
             forked=self._forked,
-            roster=self._roster_kept,
+            roster=self._roster_changed,
         )
-        self.machines = Machines(outside, state, reactions)
-        await self.machines.resume()
+        machines = Machines(outside, state, reactions)
+        await machines.resume()
+        self.machines, self._told = machines, b""
         self._courier.members({member.name: member for member in self.membership.others})
-        self._told = b""
-        if state.fresh and not self.machines.steps.learning:
-            await self.store.settle()
 
     # ---- life -----------------------------------------------------------------------------------------------------
 
     async def guard(self, head: Head) -> guard.GuardReport:
-        """Before the first signature of a run: ask peers for our own head.
+        """Before the first signature of a run: ask whoever cosigns our log for its head, and peers.db what was signed.
 
         Args:
             head: of our log, as committed.
@@ -147,7 +149,9 @@ class Federation:
             StoreError: `no_witness`.
         """
         keys, ours = self.house.keys, self.machines.ours
-        sources = guard.sources_of(self.membership.roster, keys.origin)
+        roster = self.membership.roster
+        sources = guard.sources_of(roster, keys.origin)
+        sources += [guard.Source(witness.name, witness.url) for witness in (roster.outside if roster else ())]
         report = await guard.ask_witnesses(
             keys.origin, self.house.log_vkeys, head, self._shelf, sources, self.machines.get, ours.note
         )
@@ -156,6 +160,11 @@ class Federation:
         guard.require(report, self._config.peers.start_alone or not sources)
         if ours.frozen:
             raise guard.Forked("there is evidence against this log in peers.db")
+        word, signed, _ = guard.judge_note(self.house.log_vkeys, head, self._shelf, ours.note)
+        if word == "ahead" and signed is not None:
+            raise _rolled_back(f"peers.db has a head of {signed.size} entries")
+        if word == "other":
+            raise guard.Forked("peers.db has a head of another history than the one that is here")
         return report
 
     async def start(self) -> None:
@@ -167,25 +176,39 @@ class Federation:
         await self.edge.start()
 
     async def run(self) -> None:
-        """Take part, until cancelled; after a failure of peers.db it is read again."""
+        """Take part, until cancelled; after whatever broke, peers.db is opened and read again."""
         while True:
             try:
                 await self._take_part()
-            except* StoreError as group:
-                self._observer.emit(events.PeersRefused("store", 1))
-                fatal = (
-                    group.subgroup(lambda error: isinstance(error, StoreError) and error.fatal) is not None
-                )
-            else:
-                fatal = False
+            except* Exception as group:
+                for error in _leaves(group):
+                    if not isinstance(error, StoreError):
+                        self._observer.bug(type(error).__name__, place_of(error))
+            self.machines.steps.turn.failed = True
+            # An error on the way out of a cancelled task hides that it was cancelled (Python before 3.13).
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError
+            await self._again()
+
+    async def _again(self) -> None:
+        """Read peers.db again, until it can be."""
+        while True:
+            self._observer.emit(events.PeersRefused("store", 1))
             await asyncio.sleep(RETRY_S)
             try:
-                if fatal:
+                # What is under way is finished first: it writes what the next machines must read.
+                async with self._lock:
                     await self.store.close()
-                    self.store = await PeerStore.open(self._layout.peers, create=True)
-                await self._load()
+                    # Never made anew here: a file that is gone has forgotten what was promised.
+                    self.store = await PeerStore.open(self._layout.peers)
+                    await self.membership.reload(self.store)
+                    await self._load()
+                return
             except StoreError:
-                continue  # the disk is not back yet
+                pass  # the disk is not back yet
+            except Exception as error:
+                self._observer.bug(type(error).__name__, place_of(error))
 
     async def stop(self) -> None:
         """Close everything."""
@@ -206,10 +229,9 @@ class Federation:
             tasks.create_task(self.machines.mirrors.run(), name="mirrors")
             tasks.create_task(self.machines.scrub.run(), name="scrub")
             tasks.create_task(self._rounds(steps), name="gossip")
-            tasks.create_task(self._memberships(), name="membership")
+            tasks.create_task(self.joining.run(), name="membership")
             tasks.create_task(self.report.run(self.machines), name="peer-report")
-            if steps.learning:
-                tasks.create_task(self._learn(steps), name="learn")
+            tasks.create_task(self._learn(self.machines), name="learn")
 
     async def _rounds(self, steps: Steps) -> None:
         while True:
@@ -227,82 +249,40 @@ class Federation:
             except TimeoutError:
                 pass  # the time of a round has come
 
-    async def _learn(self, steps: Steps) -> None:
-        """peers.db is new, so what was promised is unknown: hear what peers know before anything is cosigned."""
-        waited_s = 0.0
-        while waited_s < LEARN_S and self._unheard(steps):
-            await asyncio.sleep(LOOK_S)
-            waited_s += LOOK_S
-        await self.store.settle()
-        steps.learn_no_more()
+    async def _learn(self, machines: Machines) -> None:
+        """Where peers.db is new, what was promised is unknown: hear what peers know before anything is cosigned."""
+        steps = machines.steps
+        while True:
+            await steps.unsure.wait()
+            waited_s = 0.0
+            while (unheard := self._unheard(steps)) and waited_s < LEARN_S:
+                await asyncio.sleep(LOOK_S)
+                waited_s += LOOK_S if unheard < len(self.membership.others) else 0.0
+            await asyncio.sleep(TOLD_S)
+            if self.membership.others:
+                await self.store.settle()
+                machines.settled()
+            steps.learn_no_more()
 
-    def _unheard(self, steps: Steps) -> bool:
+    def _unheard(self, steps: Steps) -> int:
         others, gossip = self.membership.others, steps.gossip
-        if gossip is None:
-            return bool(others)
-        return any(gossip.liveness.heard_ns(member.name) is None for member in others)
+        heard = [
+            gossip is not None and gossip.liveness.heard_ns(member.name) is not None for member in others
+        ]
+        return heard.count(False)
 
     # ---- the roster -----------------------------------------------------------------------------------------------
 
-    async def publish(self, raw: bytes) -> SignedRoster:
-        """Bring a version of the roster into force here; peers hear of it by gossip.
-
-        Raises:
-            WireError, SignatureError, LocalError: it may not be the next one.
-            StoreError: it cannot be written down.
-        """
-        signed = parse_roster(raw)
-        steps = self._up()
-        async with steps.turn:
-            self.membership.check(signed)
-            await self.membership.keep(signed)
-            self._roster_kept(signed)
-        await steps.step(gossiping.RosterChanged())
-        return signed
-
-    def _roster_kept(self, signed: SignedRoster) -> None:
-        """A version is durable and counts: everything follows it. Called between two steps, or at the end of one."""
-        self.membership.follow(signed)
+    def _roster_changed(self, signed: SignedRoster | None) -> None:
+        """A version is durable and counts, or the one that was is left: everything follows. Called in the turn."""
+        if signed is not None:
+            self.membership.follow(signed)
+            self._observer.emit(events.RosterChanged(signed.roster.version, len(signed.roster.members)))
         self.machines.follow()
         self._courier.members({member.name: member for member in self.membership.others})
         self.edge.trust(self._trusted())
-        self._observer.emit(events.RosterChanged(signed.roster.version, len(signed.roster.members)))
-        self._changed.set()
+        self.joining.look()
         self._wake.set()
-
-    async def _memberships(self) -> None:
-        """Enter versions of the roster into our log; look for the one that will list us."""
-        while True:
-            self._changed.clear()
-            signed, anchor, waiting = self.membership.signed, self.membership.anchor, False
-            if self.membership.us is None and anchor is not None:
-                waiting = not await self._join(anchor.url)
-            elif signed is not None and self.membership.entered < signed.roster.version:
-                await self.house.enter(signed)
-                await self.membership.was_entered(signed.roster.version)
-                continue
-            try:
-                async with asyncio.timeout(JOIN_S if waiting else None):
-                    await self._changed.wait()
-            except TimeoutError:
-                pass  # ask again
-
-    async def _join(self, url: str) -> bool:
-        try:
-            if raw := await self._client.get(url, "roster", MAX_ROSTER_BYTES):
-                await self.publish(raw)
-                return True
-        except (Unreachable, RemoteError):
-            self._observer.emit(events.PeersRefused("network", 1))
-        except StoreError:
-            raise
-        except VestibuleError:
-            pass  # it does not list us yet
-        return False
-
-    def accepted(self) -> None:
-        """A person accepted a federation: look for its roster now."""
-        self._changed.set()
 
     def raw_roster(self) -> bytes:
         """The newest roster as it was signed; empty without one."""
@@ -310,7 +290,10 @@ class Federation:
 
     def _room(self) -> bool:
         """Whether copies of other logs may grow: several times what recording needs is kept free for it."""
-        free = os.statvfs(self._layout.data_dir)
+        try:
+            free = os.statvfs(self._layout.data_dir)
+        except OSError:
+            return False
         return free.f_bavail * free.f_frsize > ROOM_FACTOR * self._config.limits.free_disk_floor_bytes
 
     def _trusted(self) -> list[bytes]:
@@ -319,18 +302,12 @@ class Federation:
     # ---- what is asked of us --------------------------------------------------------------------------------------
 
     async def _exchange(self, peer: str, body: bytes) -> bytes:
-        return await self._up().step(gossiping.Received(peer, body), asker=peer)
+        return await self.machines.steps.step(gossiping.Received(peer, body), asker=peer)
 
     async def add_checkpoint(self, body: bytes) -> tuple[int, str, bytes]:
         """Answer a log that asks for a cosignature (C2SP tlog-witness)."""
-        answer = await self._up().add_checkpoint(body)
+        answer = await self.machines.steps.add_checkpoint(body)
         return answer.status, answer.content_type, answer.body
-
-    def _up(self) -> Steps:
-        steps = self.machines.steps
-        if steps.failed is not None:
-            raise StoreError("peers_down", "peers.db is being read again", "Try again in a few seconds.")
-        return steps
 
     def _member_of(self, der: bytes) -> str | None:
         member = self.membership.roster.of_cert(der) if self.membership.roster else None
@@ -339,43 +316,44 @@ class Federation:
     # ---- what we hear ---------------------------------------------------------------------------------------------
 
     async def _answered(self, peer: str, body: bytes) -> None:
-        await self._up().step(gossiping.Sent(peer), gossiping.Received(peer, body))
+        await self.machines.steps.step(gossiping.Sent(peer), gossiping.Received(peer, body))
         self.machines.confirming.tell(confirming.Heard(peer))
 
     async def _unreached(self, peer: str, code: str) -> None:
-        steps = self._up()
+        steps = self.machines.steps
         steps.refused[peer, code] += 1
         if code == "peer_status":
-            await self._doubt(peer)
+            await self.joining.doubt(peer)
         await steps.step(gossiping.Unreached(peer))
-
-    async def _doubt(self, peer: str) -> None:
-        """A peer turned us away: has a newer roster left us out?"""
-        roster, now = self.membership.roster, time.monotonic()
-        member = roster.member(peer) if roster else None
-        if member is None or now < self._doubt_at:
-            return
-        self._doubt_at = now + DOUBT_S
-        try:
-            if raw := await self._client.get(member.url, "roster", MAX_ROSTER_BYTES):
-                self.membership.doubt(parse_roster(raw))
-        except (Unreachable, RemoteError):
-            pass  # it says nothing then
 
     def _alarmed(self, alarm: Alarm) -> None:
         if self.alarm is not None:
             return
         self._observer.emit(events.OwnLogDetected(alarm.size))
-        self.alarm = (
-            guard.Forked("two histories of this log were signed", alarm.fork)
-            if alarm.fork is not None
-            else StoreRefused(
-                "rolled_back",
-                f"{alarm.where} has {alarm.size} entries of this log, signed with its key, and here are fewer",
-                "If no other copy runs, get the lost entries back with `vestibule ledger catch-up`.",
+        if alarm.fork is not None or alarm.size <= self.machines.ours.tree.size:
+            self.alarm = guard.Forked("two histories of this log were signed", alarm.fork)
+        else:
+            self.alarm = _rolled_back(
+                f"{alarm.where} has {alarm.size} entries of this log, signed with its key"
             )
-        )
         self.house.stop(self.alarm)
 
     def _forked(self, origin: str, fork: Fork) -> None:
         self._observer.emit(events.ForkDetected())
+
+
+def _rolled_back(what: str) -> StoreRefused:
+    return StoreRefused(
+        "rolled_back",
+        f"{what}, and here are fewer: this store was set back, or a copy of it went on",
+        "If no other copy runs, get the lost entries back with `vestibule ledger catch-up`; where nobody has them, go "
+        "on with `vestibule ledger new-generation`.",
+    )
+
+
+def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

@@ -30,8 +30,8 @@ PULL_AGAIN: Final = (
 )
 CONFIRM_AGAIN: Final = "nothing by hand: the next head that is confirmed takes its place"
 ASK_PEERS: Final = (
-    "move peers.db away and start the gateway: it asks its peers what it promised before it cosigns again; keep the "
-    "file, evidence in it may still hold"
+    "move peers.db away, start the gateway and accept a member's card again (`vestibule peer accept`): it asks its "
+    "peers what it promised before it cosigns, and evidence and mirrors come back from them"
 )
 KEEP: Final = "keep it as evidence: it was signed like this, and no repair can change that"
 

@@ -239,6 +239,14 @@ def judge_note(
     return "same" if found.size == head.size else "behind", found, note
 
 
+def opened(note: bytes, vkeys: Sequence[VerifierKey]) -> Checkpoint | None:
+    """A note of ours that is on record; None without one, or where its key is retired and gone."""
+    try:
+        return open_checkpoint(note, *vkeys) if note else None
+    except (ProofError, SignatureError):
+        return None
+
+
 async def _ask(
     origin: str, vkeys: Sequence[VerifierKey], head: Head, reader: TileReader, source: Source, get: Get
 ) -> Answer:
@@ -275,9 +283,9 @@ def _evidence(
         for another, another_note in held[:number]:
             if one.size == another.size and one.root != another.root:
                 return Fork(another_note, one_note, one.root, ())
-    if not signed:
+    own = opened(signed, vkeys)
+    if own is None:
         return None
-    own = open_checkpoint(signed, *vkeys)
     for answer in answers:
         there = answer.head
         if answer.word != "other" or there is None or not there.size <= own.size <= head.size:

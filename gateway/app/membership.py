@@ -25,7 +25,7 @@ from gateway.core.roster import (
 from gateway.entries.envelope import b64u, unb64u
 from gateway.errors import Damage, LocalError, RemoteError
 from gateway.store.peers import PeerStore
-from gateway.tlog.note import parse_vkey
+from gateway.tlog.note import VerifierKey, parse_vkey
 
 ANCHOR: Final = "anchor"
 ENTERED: Final = "roster_entered"
@@ -39,13 +39,16 @@ class Membership:
 
     Args:
         store: peers.db.
-        origin: of our log. did: of our entry key.
+        origin: of our log. did: of our entry key. log_vkeys: keys of our log.
     """
 
-    def __init__(self, store: PeerStore, origin: str, did: str) -> None:
+    def __init__(
+        self, store: PeerStore, origin: str, did: str, log_vkeys: Sequence[VerifierKey] = ()
+    ) -> None:
         self._store = store
         self._origin = origin
         self._did = did
+        self._log_vkeys = frozenset(log_vkeys)
         self._docs: dict[int, bytes] = {}
         self.signed: SignedRoster | None = None
         self.anchor: Anchor | None = None
@@ -54,23 +57,30 @@ class Membership:
         """Version of the roster that lists us no longer, as others showed it; 0 as far as we know that we are in."""
 
     @classmethod
-    async def load(cls, store: PeerStore, origin: str, did: str) -> Membership:
+    async def load(
+        cls, store: PeerStore, origin: str, did: str, log_vkeys: Sequence[VerifierKey] = ()
+    ) -> Membership:
         """Read what was in force.
 
         Raises:
             StoreError, Damage: peers.db cannot be read, or holds a roster that is none.
         """
-        self = cls(store, origin, did)
-        self._docs = {kept.version: kept.raw for kept in await store.rosters()}
-        try:
-            if self._docs:
-                self.signed = parse_roster(self._docs[max(self._docs)])
-            if text := await store.meta(ANCHOR):
-                self.anchor = _anchor_of(text)
-        except (RemoteError, msgspec.DecodeError) as error:
-            raise Damage("roster", "the roster in peers.db is not one", "Run `vestibule fsck`.") from error
-        self.entered = int(await store.meta(ENTERED) or 0)
+        self = cls(store, origin, did, log_vkeys)
+        await self.reload(store)
         return self
+
+    async def reload(self, store: PeerStore) -> None:
+        """Read what is in force, of the file as it was opened again; raises as `load`, and changes nothing then."""
+        docs = {kept.version: kept.raw for kept in await store.rosters()}
+        text, entered = await store.meta(ANCHOR), await store.meta(ENTERED)
+        try:
+            signed = parse_roster(docs[max(docs)]) if docs else None
+            anchor = _anchor_of(text) if text else None
+            number = int(entered or 0)
+        except (RemoteError, msgspec.DecodeError, ValueError) as error:
+            raise Damage("roster", "the roster in peers.db is not one", "Run `vestibule fsck`.") from error
+        self._store, self._docs = store, docs
+        self.signed, self.anchor, self.entered = signed, anchor, number
 
     @property
     def roster(self) -> Roster | None:
@@ -81,7 +91,7 @@ class Membership:
     def us(self) -> Member | None:
         """Our own row, None while we are not in it."""
         member = self.roster.of_origin(self._origin) if self.roster else None
-        return member if member is not None and member.did == self._did else None
+        return member if self._is_us(member) else None
 
     @property
     def others(self) -> Sequence[Member]:
@@ -100,7 +110,7 @@ class Membership:
             SignatureError, WireError: it may not.
             LocalError: `roster_anchor`, nobody accepted its federation; `roster_without_us`.
         """
-        if self.roster is not None:
+        if self.roster is not None and not self._let_in_again(self.roster, signed.roster):
             check_next(signed, self.roster)
             return
         mine = signed.roster.of_origin(self._origin)
@@ -111,17 +121,31 @@ class Membership:
                 "Accept the card of one of its members with `vestibule peer accept`.",
             )
         check_first(signed, self.anchor)
-        if mine is None or mine.did != self._did:
+        if not self._is_us(mine):
             raise LocalError(
                 "roster_without_us",
                 f"version {signed.roster.version} of the roster does not list this gateway",
                 "Give your card (`vestibule peer invite`) to whoever keeps the roster.",
             )
 
+    def _let_in_again(self, left: Roster, newer: Roster) -> bool:
+        """Whether we stopped following at the version that left us out, and this one is some versions later."""
+        anchor = self.anchor
+        return (
+            self.us is None
+            and anchor is not None
+            and anchor.federation == left.federation
+            and newer.version > left.version + 1
+        )
+
+    @property
+    def to_enter(self) -> int | None:
+        """The oldest version here that is no entry of our log yet; None where all are."""
+        return min((version for version in self._docs if version > self.entered), default=None)
+
     async def keep(self, signed: SignedRoster) -> None:
-        """Write down a version that was checked; it is in force afterwards."""
+        """Write down a version that was checked; `follow` puts it into force."""
         await self._store.keep([KeepRoster(signed.roster.version, signed.raw)])
-        self.follow(signed)
 
     def follow(self, signed: SignedRoster) -> None:
         """A version that is written down already is in force."""
@@ -155,10 +179,12 @@ class Membership:
         if roster is None or newer.federation != roster.federation or newer.version <= roster.version:
             return
         mine = newer.of_origin(self._origin)
-        if (mine is None or mine.did != self._did) and not missing_signatures(
-            signed, roster.keys, roster.threshold
-        ):
+        if not self._is_us(mine) and not missing_signatures(signed, roster.keys, roster.threshold):
             self.removed_in = newer.version
+
+    def _is_us(self, member: Member | None) -> bool:
+        """By our DID, or by a key of our log: until the roster has our new card, a rotation has changed one of them."""
+        return member is not None and (member.did == self._did or not self._log_vkeys.isdisjoint(member.log))
 
     async def was_entered(self, version: int) -> None:
         """The version is an entry of our log."""

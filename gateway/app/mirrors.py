@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from gateway.core.mirror import NEVER, Effect, Event, Fetch, Got, Mirror, Missing, Pulling, Tick, Wanted
@@ -36,7 +37,7 @@ class Mirrors:
         mirror: Mirror,
         get: Get,
         perform: Callable[[Sequence[Effect]], Awaitable[object]],
-        turn: asyncio.Lock,
+        turn: AbstractAsyncContextManager[object],
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._mirror = mirror

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.app.guard import Answer, Forked, Get, GuardReport, Source, ask_witnesses
+from gateway.app.guard import Answer, Forked, Get, GuardReport, Source, ask_witnesses, opened
 from gateway.app.refetch import Refetch
 from gateway.entries.envelope import decode_entry
 from gateway.errors import StoreError, StoreRefused, WireError
@@ -17,7 +17,7 @@ from gateway.keys.did import did_key
 from gateway.keys.sign import SigningKey
 from gateway.store.mark import MarkValue
 from gateway.store.queries import Head
-from gateway.tlog.checkpoint import Checkpoint, open_checkpoint
+from gateway.tlog.checkpoint import Checkpoint
 from gateway.tlog.fork import Fork
 from gateway.tlog.note import VerifierKey
 from gateway.tlog.tiles import TileReader, root_from_tiles
@@ -87,7 +87,7 @@ async def find_newest(
     else:
         found = Newest(report, best.head, best.note, Refetch(report.heads, best.head, get))
         await _check(vkeys, here, found, report.heads)
-    own = open_checkpoint(here.signed, *vkeys) if here.signed else None
+    own = opened(here.signed, vkeys)
     for said in (here.mark, own):
         if said is None or said.size > here.head.size:
             continue
@@ -109,8 +109,8 @@ async def _check(vkeys: Sequence[VerifierKey], here: Here, found: Newest, held: 
     assert refetch is not None
     # Notes first: only of what was signed evidence can be made.
     notes = [(answer.head, answer.note) for answer in held if answer.head is not None]
-    if here.signed:
-        notes.append((open_checkpoint(here.signed, *vkeys), here.signed))
+    if (own := opened(here.signed, vkeys)) is not None:
+        notes.append((own, here.signed))
     for head, note in notes:
         if head.size <= top.size:
             root, proof = await refetch.root_at(head.size)

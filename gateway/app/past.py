@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.app.guard import Answer, Get, NoTiles, Source, ask_witnesses
+from gateway.app.guard import Answer, Get, NoTiles, Source, ask_witnesses, opened
 from gateway.app.init import EMPTY
 from gateway.app.refetch import Refetch
 from gateway.entries.rules import MAX_NOTE_BYTES
@@ -22,7 +22,7 @@ from gateway.store.layout import Layout
 from gateway.store.mark import Mark, MarkValue
 from gateway.store.queries import Head
 from gateway.store.snapshot import Snapshot
-from gateway.tlog.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
+from gateway.tlog.checkpoint import Checkpoint, sign_checkpoint
 from gateway.tlog.note import VerifierKey
 
 REUSED: Final = ("witness", "entry", "tls")
@@ -99,7 +99,7 @@ async def look_back(
             )
         known = [*(keys.known_log_vkeys if keys else ()), *vkeys]
         mark = _mark(layout, remarks)
-        heads = [_Held(open_checkpoint(note, *known), note) for note in records] if known else []
+        heads = [_Held(head, note) for note in records if (head := opened(note, known)) is not None]
         if keys is not None and mark is not None and mark.size:
             # What was signed before: Ed25519 gives the same bytes again.
             signed = sign_checkpoint(Checkpoint(origin, mark.size, mark.root), origin, *keys.log_keys)
@@ -125,8 +125,8 @@ async def look_back(
         size, root, note = best.head.size, best.head.root, best.note
     elif mark is not None or snapshot is not None:
         remarks.append("No signed head of the old log is known: only its size and root are named.")
-        head = Head(mark.size, mark.root) if mark is not None else _head(layout)
-        size, root, note = head.size, head.root, b""
+        ended = Head(mark.size, mark.root) if mark is not None else _head(layout)
+        size, root, note = ended.size, ended.root, b""
     else:
         raise LocalError(
             "old_log",

@@ -5,6 +5,7 @@ After an error of peers.db memory is ahead of the disk, so these are thrown away
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable
@@ -22,7 +23,6 @@ from gateway.app.scrub import Scrub
 from gateway.core import gossip_events as gossiping
 from gateway.core.confirm import Confirm
 from gateway.core.confirm_events import PolicyChanged
-from gateway.core.contradiction import Alarm
 from gateway.core.follow import Followed, KeepCosigned, Logs, Shelf
 from gateway.core.gossip import Gossip
 from gateway.core.mirror import Mirror, Source
@@ -31,8 +31,9 @@ from gateway.net.peer_client import PeerClient
 from gateway.store.live_shelf import LiveShelf
 from gateway.store.peers import PeerState, PeerStore
 from gateway.tlog.checkpoint import origin_hash
-from gateway.tlog.fork import parse_fork
+from gateway.tlog.fork import Fork, parse_fork
 from gateway.tlog.note import VerifierKey, parse_vkey
+from gateway.tlog.tiles import frontier_from_tiles
 
 PATIENT_LOOKS: Final = 3  # seconds in which a mirror did not move on
 
@@ -52,6 +53,7 @@ class Outside:
         period_ns: mean time between two rounds.
         name: what we are called among peers: the gateway's own name.
         room: whether the disk has room for copies; recording comes first.
+        lock: of the turn to step machines, those that were and those that are.
     """
 
     house: House
@@ -64,6 +66,7 @@ class Outside:
     period_ns: int
     name: str
     room: Callable[[], bool]
+    lock: asyncio.Lock
 
 
 class Machines:
@@ -73,11 +76,17 @@ class Machines:
         outside: see there.
         state: of peers.db.
         reactions: what follows from effects; `behind` and `cosigned` are filled in here.
+
+    Raises:
+        Damage, ProofError, StoreError: the tiles of our own log cannot be read.
     """
 
     def __init__(self, outside: Outside, state: PeerState, reactions: Reactions) -> None:
         self._out = outside
         self._stored = state.logs
+        self._left: dict[str, Followed] = {}
+        self._forks: dict[str, Fork] = {}
+        self._unsettled = state.fresh
         house, keys = outside.house, outside.house.keys
         stored = state.logs.get(keys.origin)
         self.ours = (
@@ -85,24 +94,22 @@ class Machines:
             if stored
             else Followed(keys.origin, house.log_vkeys, ours=True)
         )
+        # Before anything is judged by it: a head of ours that this does not reach is an alarm.
+        self.ours.tree = frontier_from_tiles(outside.shelf, house.newest()[1])
         self.logs = Logs([self.ours])
-        for vkey in map(parse_vkey, outside.witnessed):
-            if self.logs.of(vkey.name) is None:
-                self._follow(vkey.name, (vkey,), data=False)
         reactions.behind = self._behind
         reactions.cosigned = lambda effect: self.confirming.tell_line(effect.size, effect.line)
         witness = Witness(keys.witness_name, keys.witness, self.logs, self.shelf_of)
         self.steps = Steps(
-            outside.store, self.logs, self.ours, self.shelf_of, witness, house.newest, reactions
+            outside.store, self.logs, self.ours, self.shelf_of, witness, house.newest, reactions, outside.lock
         )
-        self.steps.learning = state.fresh and bool(outside.membership.others)
         self.confirming = Confirming(
             Confirm(self.ours, outside.shelf, None, outside.name, state.cosigned),
             outside.client,
             self._certs_of,
             self._keep_cosigned,
             self.steps.cosign_own,
-            self._alarmed,
+            self.steps.alarmed,
             outside.observer,
             state.cosigned,
         )
@@ -110,7 +117,6 @@ class Machines:
         self.mirrors = Mirrors(self.mirror, self.get, self.steps.perform, self.steps.turn)
         self.scrub = Scrub(outside.store, self.logs, self.steps.perform, self.steps.turn)
         self.reader = PeerLogReader(outside.store, self.logs, lambda log: None)
-        self._react = reactions
         self._name = ""
         self._waiting: dict[str, tuple[int, int]] = {}
         self.follow()
@@ -122,29 +128,36 @@ class Machines:
             StoreError, Damage: peers.db cannot be read.
         """
         for stored in await self._out.store.forks():
-            log = self.logs.of(stored.origin)
-            if log is not None and log.fork is None:
-                log.fork, log.frozen = parse_fork(stored.data), log.data
+            fork = self._forks.setdefault(stored.origin, parse_fork(stored.data))
+            if (log := self.logs.of(stored.origin)) is not None:
+                log.fork, log.frozen = fork, log.data
         for log in self.logs:
             self.mirrors.wanted(log.origin)
 
     def follow(self) -> None:
         """Follow the roster in force: logs that came, went, or have other keys, and who we are."""
         membership = self._out.membership
-        wanted = {member.origin: member for member in membership.others}
+        wanted = {member.origin: member.log for member in membership.others}
         for log in list(self.logs):
             if log.data and not log.ours and log.origin not in wanted:
+                self._left[log.origin] = log
                 self.logs.drop(log.origin)
-        for origin, member in wanted.items():
-            if (known := self.logs.of(origin)) is not None:
-                known.vkeys = member.log
-            else:
-                self._follow(origin, member.log, data=True)
+        for origin, vkeys in wanted.items():
+            self._follow(origin, vkeys, data=True)
+        for vkey in map(parse_vkey, self._out.witnessed):
+            if self.logs.of(vkey.name) is None:
+                self._follow(vkey.name, (vkey,), data=False)
         roster, us = membership.roster, membership.us
         if us is not None and us.name != self._name:
             self._name = us.name
-            self.steps.gossip = self._gossip(us.name)
+            self.steps.take_gossip(self._gossip(us.name))
+        if self._unsettled and membership.others:
+            self.steps.learn()
         self.confirming.tell(PolicyChanged(roster.parsed_policy() if roster and us else None))
+
+    def settled(self) -> None:
+        """Peers told what they know, and that was written down."""
+        self._unsettled = False
 
     def look(self) -> None:
         """Once a second: what gossip did not bring, because it is too much for a body, is fetched."""
@@ -173,12 +186,20 @@ class Machines:
         return await self._out.client.get(url, path, limit, self._certs_of(url))
 
     def _follow(self, origin: str, vkeys: tuple[VerifierKey, ...], *, data: bool) -> None:
-        stored = self._stored.get(origin)
-        self.logs.add(stored.followed(vkeys, data=data) if stored else Followed(origin, vkeys, data=data))
+        log = self.logs.of(origin)
+        if log is None:
+            # What was left and comes back is where it was left, which what was read at the start no longer says.
+            stored = self._stored.get(origin)
+            if (log := self._left.pop(origin, None)) is None:
+                log = stored.followed(vkeys, data=data) if stored else Followed(origin, vkeys, data=data)
+                log.fork = self._forks.get(origin)
+            self.logs.add(log)
+        log.vkeys, log.data = vkeys, data
+        log.frozen = data and (log.frozen or log.fork is not None)
 
     def _gossip(self, name: str) -> Gossip:
         keys, membership = self._out.house.keys, self._out.membership
-        gossip = Gossip(
+        return Gossip(
             name,
             lambda: membership.roster,
             self.logs,
@@ -189,16 +210,9 @@ class Machines:
             time.monotonic_ns(),
             membership.doc,
         )
-        gossip.cosigns = not self.steps.learning
-        return gossip
 
     def _behind(self, origin: str) -> None:
         self.mirrors.wanted(origin)
-
-    async def _alarmed(self, alarm: Alarm) -> None:
-        if alarm.fork is not None:
-            await self.steps.step(gossiping.ForkFound(self.ours.origin, alarm.fork))
-        self._react.alarm(alarm)
 
     async def _keep_cosigned(self, kept: KeepCosigned) -> None:
         await self._out.store.keep([kept])

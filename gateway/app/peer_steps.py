@@ -1,8 +1,8 @@
 """Steps of the machines that share the followed logs, one at a time, and their effects in their order.
 
 Guards the rule of witnesses: what a step promises is in peers.db before anybody hears of it, and no other step looks at
-the logs in between. An error of peers.db leaves memory ahead of the disk, so it ends this object: the federation loads
-the file again and makes another.
+the logs in between. A step that is broken off, by an error or by a cancellation, leaves memory ahead of the disk, so it
+ends this object: the federation loads the file again and makes another.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, Final
 
 from gateway.core import gossip_events as gossiping
-from gateway.core.contradiction import Alarm
+from gateway.core.contradiction import Alarm, own_head
 from gateway.core.follow import (
     Followed,
     Keep,
@@ -72,6 +73,31 @@ class Sums:
     cosigned: int = 0
 
 
+class Turn:
+    """The turn to step the machines and to perform what they ask for: a lock that nobody gets any more after a failure.
+
+    Args:
+        lock: one for all machines that are made one after another over one file, so that those that failed are done
+            before the next are read from it.
+    """
+
+    def __init__(self, lock: asyncio.Lock) -> None:
+        self.failed = False
+        self._lock = lock
+
+    async def __aenter__(self) -> None:
+        await self._lock.acquire()
+        if self.failed:
+            self._lock.release()
+            raise down()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.failed = self.failed or error is not None
+        self._lock.release()
+
+
 class Steps:
     """The one place where these machines are stepped.
 
@@ -80,8 +106,9 @@ class Steps:
         logs: what is followed. ours: our own log among them.
         shelves: entries and tiles.
         witness: answers whoever asks for cosignatures.
-        own_head: gives our log's newest signed note, with its size and root; an empty note before the first.
+        newest: gives our log's newest signed note, with its size and root; an empty note before the first.
         reactions: see there.
+        lock: of the turn.
     """
 
     def __init__(
@@ -91,15 +118,16 @@ class Steps:
         ours: Followed,
         shelves: Shelves,
         witness: Witness,
-        own_head: Callable[[], tuple[bytes, int, bytes]],
+        newest: Callable[[], tuple[bytes, int, bytes]],
         reactions: Reactions,
+        lock: asyncio.Lock,
     ) -> None:
-        self.turn = asyncio.Lock()
+        self.turn = Turn(lock)
         self.logs = logs
         self.gossip: Gossip | None = None
-        self.learning = False
-        """This witness may have forgotten what it promised: it asks before it cosigns."""
-        self.failed: StoreError | None = None
+        """None while no roster lists us; changed by `take_gossip`."""
+        self.unsure = asyncio.Event()
+        """Set while this witness may have forgotten what it promised: it asks before it cosigns."""
         self.refused: Counter[tuple[str, str]] = Counter()
         """(peer, code) -> how often."""
         self.sums = Sums()
@@ -107,9 +135,19 @@ class Steps:
         self._ours = ours
         self._shelves = shelves
         self._witness = witness
-        self._own_head = own_head
+        self._newest = newest
         self._react = reactions
         self._published = b""
+
+    @property
+    def failed(self) -> bool:
+        """Whether no step is taken any more."""
+        return self.turn.failed
+
+    @property
+    def learning(self) -> bool:
+        """Whether nothing is cosigned yet: see `unsure`."""
+        return self.unsure.is_set()
 
     async def step(self, *happened: gossiping.Event, asker: str = "") -> bytes:
         """Have gossip take events.
@@ -122,18 +160,18 @@ class Steps:
             What to answer it.
 
         Raises:
-            StoreError: peers.db failed; nothing more can be done with this object.
+            StoreError: peers.db failed, or a step was broken off; nothing more can be done with this object.
         """
         async with self.turn:
             return await self._gossiped(happened, asker)
 
     async def add_checkpoint(self, body: bytes) -> Answer:
         """Answer a log that asks for a cosignature; raises as `step`."""
-        if self.learning:
-            return Answer(
-                503, "text/plain; charset=utf-8", b"this witness is still asking what it promised\n"
-            )
         async with self.turn:
+            if self.learning:
+                return Answer(
+                    503, "text/plain; charset=utf-8", b"this witness is still asking what it promised\n"
+                )
             await self._gossiped(())
             effects, answer = self._witness.add_checkpoint(body, int(time.time()))
             await self._perform(effects)
@@ -147,9 +185,9 @@ class Steps:
 
     async def cosign_own(self, note: bytes) -> str:
         """Have our own witness cosign a head of ours; raises as `step`."""
-        if self.learning:
-            return ""
         async with self.turn:
+            if self.learning:
+                return ""
             await self._gossiped(())
             effects, line = self._witness.cosign_own(note, int(time.time()))
             await self._perform(effects)
@@ -159,13 +197,33 @@ class Steps:
         """The newest head of a log that is promised, cosigned; None where there is none."""
         async with self.turn:
             # Not between a step and its disk, nor after a disk that failed: only what is written down is shown.
-            if self.failed is not None:
-                raise self.failed
             return None if self.learning else self._witness.monitor(origin_hash, int(time.time()))
+
+    async def alarmed(self, alarm: Alarm) -> None:
+        """Somebody showed a head of our own log that it did not have, as far as it was followed; raises as `step`.
+
+        Our log may have grown to that head since: a false alarm would stop an honest gateway.
+        """
+        async with self.turn:
+            await self._gossiped(())
+            again = own_head(self._ours, self._shelves(self._ours.origin), alarm.note, alarm.where)
+            if again is not None:
+                await self._perform([again])
+
+    def take_gossip(self, gossip: Gossip) -> None:
+        """Gossip by this machine from now on; it is told our newest head with the next step."""
+        self.gossip, self._published = gossip, b""
+        gossip.cosigns = not self.learning
+
+    def learn(self) -> None:
+        """This witness may have promised what it does not know: it cosigns nothing for now."""
+        self.unsure.set()
+        if self.gossip is not None:
+            self.gossip.cosigns = False
 
     def learn_no_more(self) -> None:
         """Peers told what they know: this witness cosigns from now on."""
-        self.learning = False
+        self.unsure.clear()
         if self.gossip is not None:
             self.gossip.cosigns = True
 
@@ -176,8 +234,6 @@ class Steps:
     # ---- inside the lock --------------------------------------------------------------------------------------------
 
     async def _gossiped(self, happened: Sequence[gossiping.Event], asker: str = "") -> bytes:
-        if self.failed is not None:
-            raise self.failed
         answers: list[gossiping.Tell] = []
         for event in (*self._own(), *happened):
             if self.gossip is not None:
@@ -195,7 +251,7 @@ class Steps:
 
     def _own(self) -> list[gossiping.Event]:
         """Follow our own log up to its newest signed head: nobody may know more of it than we do."""
-        note, size, root = self._own_head()
+        note, size, root = self._newest()
         if note == self._published or not note:
             return []
         self._published = note
@@ -253,7 +309,7 @@ class Steps:
     async def _keep(self, keeps: list[Keep]) -> None:
         if not keeps:
             return
-        await self._guarded(self._store.keep(keeps))
+        await _kept(self._store.keep(keeps))
         for keep in keeps:
             self.sums.heads += isinstance(keep, KeepHead) and keep.origin != self._ours.origin
             self.sums.entries += len(keep.entries) if isinstance(keep, KeepEntries) else 0
@@ -261,17 +317,19 @@ class Steps:
 
     async def _drop(self, origin: str) -> None:
         """A mirror is not what it should be: forget it and pull it again."""
-        await self._guarded(self._store.drop(origin))
+        await _kept(self._store.drop(origin))
         if (log := self.logs.of(origin)) is not None:
             log.tree, log.tails, log.whole, log.whole_size = Frontier(), {}, b"", 0
             self._react.behind(origin)
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except Divergence as error:
-            self.failed = StoreError(error.code, error.message, error.hint)
-            raise self.failed from error
-        except StoreError as error:
-            self.failed = error
-            raise
+
+def down() -> StoreError:
+    """What is said while nothing can be asked of peers.db; never `fatal`, as it is not the store."""
+    return StoreError("peers_down", "peers.db is being read again", "Try again in a few seconds.")
+
+
+async def _kept(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except Divergence as error:
+        raise StoreError(error.code, error.message, error.hint) from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from gateway.app.federation import Federation
 from gateway.app.peer_report import is_alive
@@ -18,6 +20,8 @@ from gateway.tlog.note import MAX_NOTE_BYTES, parse_note
 from gateway.tlog.text import encode_base64
 
 Row = dict[str, Any]
+
+AWAY: Final = ("peer_away", "peer_hung_up")
 
 
 def confirmed(federation: Federation) -> Row:
@@ -113,21 +117,36 @@ async def compare(federation: Federation, name: str = "") -> list[Row]:
         federation: ours.
         name: of the one member whose log is looked at; empty for all.
     """
-    rows = []
-    for log in list(federation.machines.logs):
-        member = federation.membership.roster.of_origin(log.origin) if federation.membership.roster else None
-        if not log.data or (name and (member is None or member.name != name)):
-            continue
-        told = [await _head_at(federation, peer, log) for peer in federation.membership.others]
-        rows.append(
-            {
-                "origin": log.origin,
-                "size": log.size,
-                "root": encode_base64(log.root),
-                "frozen": log.frozen,
-                "peers": told,
-            }
-        )
+    roster = federation.membership.roster
+    named = roster.member(name) if roster and name else None
+    logs = [
+        log
+        for log in federation.machines.logs
+        if log.data and (not name or (named is not None and log.origin == named.origin))
+    ]
+    others = list(federation.membership.others)
+    told = await asyncio.gather(*(_heads_at(federation, peer, logs) for peer in others))
+    return [
+        {
+            "origin": log.origin,
+            "size": log.size,
+            "root": encode_base64(log.root),
+            "frozen": log.frozen,
+            "peers": [rows[at] for rows in told],
+        }
+        for at, log in enumerate(logs)
+    ]
+
+
+async def _heads_at(federation: Federation, peer: Member, logs: Sequence[Followed]) -> list[Row]:
+    """What one peer says of each log; one that is away is waited for once."""
+    rows: list[Row] = []
+    away: Row = {}
+    for log in logs:
+        row = {**away} or await _head_at(federation, peer, log)
+        if row.get("why") in AWAY:
+            away = row
+        rows.append(row)
     return rows
 
 

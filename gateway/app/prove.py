@@ -35,7 +35,7 @@ async def prove(
     house: House,
     store: Store,
     door: Door,
-    confirmed: Callable[[int, bytes], bytes] = lambda size, newest: newest,
+    confirmed: Callable[[], tuple[int, bytes]] = lambda: (0, b""),
 ) -> dict[str, Any]:
     """Answer a `prove` request.
 
@@ -43,8 +43,7 @@ async def prove(
         args: `session`, `stream`, `sample` and, where they are not the only ones, `device` and `run` (hexadecimal);
             or `batch`, `part`, `frame`.
         caller: who asks.
-        confirmed: (entries that it must hold, the newest checkpoint) -> the checkpoint for the proof: one with
-            cosignatures where there is one.
+        confirmed: size and note of the newest checkpoint that a quorum cosigned; 0 and nothing without one.
 
     Returns:
         The proof document.
@@ -80,8 +79,8 @@ async def prove(
             f"{caller.names[0]} may not see frames of this store",
             f'Add it to [access] actors in the configuration: "{caller.names[0]}" = ["prove"].',
         )
-    newest = house.checkpoint
-    return await asyncio.to_thread(_build, args, session, row, store, lambda size: confirmed(size, newest))
+    # Both before the database is looked at in `_build`: a head beyond that view could not be proven from it.
+    return await asyncio.to_thread(_build, args, session, row, store, house.checkpoint, *confirmed())
 
 
 def _build(
@@ -89,7 +88,9 @@ def _build(
     session: Session,
     row: PartRow | None,
     store: Store,
-    checkpoint: Callable[[int], bytes],
+    newest: bytes,
+    confirmed_size: int,
+    confirmed: bytes,
 ) -> dict[str, Any]:
     key = store.subjects.key(session.subject)
     with Snapshot(store.layout.database) as snapshot:
@@ -108,8 +109,8 @@ def _build(
         else:
             frame = int(args["frame"])
         batch = snapshot.batch(row.batch)
-        note = checkpoint(batch.entry + 1 if batch else 0)
-        return prove_frame(snapshot, store.vault, key, row, frame, note)
+        holds = batch is not None and batch.entry < confirmed_size
+        return prove_frame(snapshot, store.vault, key, row, frame, confirmed if holds else newest)
 
 
 async def _wanted(args: dict[str, Any], store: Store) -> tuple[Session, PartRow | None]:

@@ -172,7 +172,8 @@ class Refetch:
         raise Unreachable(
             "log_incomplete",
             f"nobody who was asked has {what}",
-            "Name more mirrors with --from, or try again when others are reachable.",
+            "Name more mirrors with --from, or try again when others are reachable. If nobody has them any more, begin "
+            "a new log with `vestibule ledger new-generation`.",
         )
 
     async def _tile_of(self, place: Answer, level: int, n: int, width: int) -> bytes:

@@ -11,21 +11,25 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
+from gateway.app.membership import ENTERED
 from gateway.app.newest import Newest
 from gateway.app.report import Progress
 from gateway.app.startup import BOOT_MAX
+from gateway.core.follow import KeepRoster
 from gateway.core.ledger import Ledger, Plan
 from gateway.core.records import SESSION_OVER, BatchRow, Session, Writes
+from gateway.core.roster import SignedRoster, parse_roster
 from gateway.core.sessions import WITHDRAWING
-from gateway.entries.envelope import Body, b64u, decode_entry, object_hash, unb64u
+from gateway.entries.envelope import Body, b64u, canonical, decode_entry, object_hash, unb64u
 from gateway.entries.types import OBJECT_BYTES, adopt_body, check_body, restore_body
-from gateway.errors import Damage, Denied, StoreRefused, WireError
-from gateway.store import unfinished
+from gateway.errors import Damage, Denied, LocalError, StoreRefused, WireError
+from gateway.store import queries, unfinished
 from gateway.store.aside import set_aside
 from gateway.store.db import Database
 from gateway.store.keyfiles import KeyRing
 from gateway.store.layout import Layout
 from gateway.store.mark import Mark
+from gateway.store.peers import PeerStore
 from gateway.store.subjects import Subjects
 
 CHUNK_ENTRIES: Final = 4096
@@ -44,6 +48,7 @@ class Regained:
         links: how many were ended; their devices make new ones.
         ended: sessions that are over or take nothing more, since they ended in what came back or have no key here.
         aside: bytes behind the last part that is known, which were kept in `vault.lost`.
+        roster: version of the roster that the log brought back, with the store's place among peers; 0 for none.
         checkpoint: signed, of the head now.
     """
 
@@ -55,6 +60,7 @@ class Regained:
     links: int = 0
     ended: int = 0
     aside: int = 0
+    roster: int = 0
     checkpoint: bytes = b""
 
 
@@ -157,6 +163,7 @@ async def regain(
         if mark.made_here() is not None:
             mark.rewrite()
     mark.close()
+    done.roster = await _rejoin(layout, db)
     unfinished.end(layout)
     done.total, done.root, done.checkpoint = ledger.size, ledger.root, ledger.checkpoint()
     return done
@@ -204,6 +211,37 @@ async def _end_without_key(layout: Layout, keys: KeyRing, db: Database) -> int:
     if gone:
         await db.commit(Writes(sessions=gone))
     return len(gone)
+
+
+async def _rejoin(layout: Layout, db: Database) -> int:
+    """Where what was known of peers is lost, take the roster from our own log, in which every version is an entry.
+
+    Returns:
+        Its newest version; 0 where none is, or where one is known.
+    """
+    found: dict[int, SignedRoster] = {}
+    for _, data in await db.ask(queries.ENTRIES_WITH, b'"type":"roster"'):
+        try:
+            body = decode_entry(data).body
+            if check_body(body) != "roster" or not isinstance(document := body["roster"], dict):
+                continue
+            signed = parse_roster(canonical(document))
+        except (WireError, LocalError):
+            continue
+        if any(other.roster.federation != signed.roster.federation for other in found.values()):
+            found = {}  # it left one federation for another
+        found[signed.roster.version] = signed
+    if not found:
+        return 0
+    store = await PeerStore.open(layout.peers, create=True)
+    try:
+        if await store.rosters():
+            return 0
+        await store.keep([KeepRoster(version, found[version].raw) for version in sorted(found)])
+        await store.set_meta(ENTERED, str(max(found)))
+    finally:
+        await store.close()
+    return max(found)
 
 
 def _has_key(subjects: Subjects, session: Session) -> bool:

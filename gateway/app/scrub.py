@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from gateway.core.follow import Followed, Logs
@@ -40,7 +41,7 @@ class Scrub:
         store: PeerStore,
         logs: Logs,
         perform: Callable[[Sequence[Effect]], Awaitable[object]],
-        turn: asyncio.Lock,
+        turn: AbstractAsyncContextManager[object],
         pace_s: float = PACE_S,
         round_s: float = ROUND_S,
     ) -> None:

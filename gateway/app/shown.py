@@ -1,4 +1,4 @@
-"""What is shown of logs to whoever asks, over HTTP and in proofs: our own, and copies of others under their hash."""
+"""What is shown of logs to whoever asks over HTTP: our own, and copies of others under their hash."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class Shown:
     def __init__(self, house: House, machines: Callable[[], Machines]) -> None:
         self._house = house
         self._machines = machines
-        self._size = 0
+        # What an earlier run has shown is not known; it was no more than there is.
+        self._size = house.newest()[1]
 
     async def resource(self, path: str) -> bytes | None:
         """A resource of our log, or of another one under its origin hash."""
@@ -51,8 +52,3 @@ class Shown:
             newest, size = confirm.note, confirm.size
         self._size = size
         return newest
-
-    def proof_checkpoint(self, size: int) -> bytes:
-        """The head for a proof of what `size` entries hold: confirmed if there is one, else the newest signed one."""
-        confirm = self._machines().confirming
-        return confirm.note if confirm.size >= size else self._house.newest()[0]

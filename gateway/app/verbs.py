@@ -141,7 +141,7 @@ class Verbs:
         """Batches, newest first, each with its state; sums only, no sample."""
         last = whole(args, "last", 1, MAX_BATCHES, 20)
         before = whole(args, "before", 1, MAX_BATCH, MAX_BATCH)
-        confirmed, logged = self._peers.confirmed_size(), self._house.ledger.size
+        (confirmed, _), logged = self._peers.confirmed(), self._house.ledger.size
         rows = await self._store.db.ask(queries.RECENT_BATCHES, before, last)
         return {
             "logged": logged,
@@ -166,7 +166,7 @@ class Verbs:
     async def _prove(self, args: Args, caller: Caller) -> Args:
         return {
             "proof": await prove(
-                args, caller, self._spine, self._house, self._store, self._door, self._peers.checkpoint
+                args, caller, self._spine, self._house, self._store, self._door, self._peers.confirmed
             )
         }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
 
 from gateway.app import peer_view
 from gateway.app.config_tables import Config
@@ -12,10 +14,14 @@ from gateway.core.card import MAX_CARD_BYTES, make_card, parse_card
 from gateway.core.member import Member
 from gateway.core.quorum import state_of
 from gateway.core.roster import MAX_ROSTER_BYTES, Anchor
-from gateway.errors import ConfigError, LocalError
+from gateway.errors import ConfigError, LocalError, StoreError
 from gateway.keys.did import did_key
 from gateway.net.control import Caller
 from gateway.net.peer_tls import certificate
+
+Verb = Callable[[Args, Caller], Awaitable[Args]]
+
+NOTHING: Final = 0, b""
 
 
 class PeerVerbs:
@@ -30,9 +36,9 @@ class PeerVerbs:
         self._config = config
         self._federation = federation
 
-    def verbs(self) -> dict[str, Callable[[Args, Caller], Awaitable[Args]]]:
+    def verbs(self) -> dict[str, Verb]:
         """Name -> verb."""
-        return {
+        verbs: dict[str, Verb] = {
             "peer.card": self._card,
             "peer.roster": self._roster,
             "peer.roster.publish": self._publish,
@@ -41,25 +47,25 @@ class PeerVerbs:
             "peer.compare": self._compare,
             "peer.evidence": self._evidence,
         }
+        return {name: partial(_apart, verb) for name, verb in verbs.items()}
 
     def summary(self) -> Args:
         """For `status`."""
         return {"enabled": False} if self._federation is None else peer_view.summary(self._federation)
 
-    def checkpoint(self, size: int, newest: bytes) -> bytes:
-        """The head for a proof of what `size` entries hold: a confirmed one if there is one, else `newest`."""
-        return newest if self._federation is None else self._federation.shown.proof_checkpoint(size)
-
-    def confirmed_size(self) -> int:
-        """Entries that a quorum cosigned."""
-        return 0 if self._federation is None else self._federation.machines.confirming.size
+    def confirmed(self) -> tuple[int, bytes]:
+        """The newest head of our log that a quorum cosigned: its size and the note; 0 and nothing without one."""
+        if self._federation is None:
+            return NOTHING
+        confirming = self._federation.machines.confirming
+        return confirming.size, confirming.note
 
     def state_of(self, entry: int, logged: int) -> str:
         """`logged` or `confirmed`; empty where there is no quorum that could confirm anything."""
         federation = self._federation
         if federation is None or not federation.machines.confirming.machine.active:
             return ""
-        return state_of(entry, logged, self.confirmed_size())
+        return state_of(entry, logged, self.confirmed()[0])
 
     def _on(self) -> Federation:
         if self._federation is None:
@@ -99,7 +105,7 @@ class PeerVerbs:
         }
 
     async def _publish(self, args: Args, caller: Caller) -> Args:
-        signed = await self._on().publish(text(args, "raw", MAX_ROSTER_BYTES).encode())
+        signed = await self._on().joining.publish(text(args, "raw", MAX_ROSTER_BYTES).encode())
         return {"version": signed.roster.version, "members": len(signed.roster.members)}
 
     async def _accept(self, args: Args, caller: Caller) -> Args:
@@ -111,8 +117,7 @@ class PeerVerbs:
                 f"the card of {card.member.name} belongs to no federation yet",
                 "Its gateway begins one with `vestibule peer init`; then ask for its card again.",
             )
-        await federation.membership.accept(card.anchor)
-        federation.accepted()
+        await federation.joining.accept(card.anchor)
         return {
             "federation": card.anchor.federation.hex(),
             "version": card.anchor.version,
@@ -132,3 +137,13 @@ class PeerVerbs:
 
     async def _evidence(self, args: Args, caller: Caller) -> Args:
         return {"evidence": await peer_view.evidence(self._on(), text(args, "id", 64, ""))}
+
+
+async def _apart(verb: Verb, args: Args, caller: Caller) -> Args:
+    try:
+        return await verb(args, caller)
+    except StoreError as error:
+        if not error.fatal:
+            raise
+        # Of peers.db, not of the store: it is read again by itself, and recording goes on.
+        raise StoreError(error.code, error.message, error.hint) from error

@@ -53,6 +53,7 @@ class LogCheck:
         self._opened: dict[str, str] = {}
         self._rows = snapshot.iter_batches()
         self._last = 0
+        self._later = False
         self.refused: dict[int, int] = {}
         """Batch -> frames refused, as its entry says."""
         self.lost: list[range] = []
@@ -98,7 +99,22 @@ class LogCheck:
             following = did_key(ring.next_entry.public)
             # A rotation was interrupted: where the log tells of it already, the new key is the one that counts.
             now = following if any(one.new == following for one in rotated) else now
-        return first_gateway(rotated, now)
+        first = first_gateway(rotated, now)
+        behind = self._mark is None or self._mark.size > self._size
+        if behind and first == now and self._begins_otherwise(now):
+            # An old copy beside newer keys: what led from one to the other stands in entries that are not here.
+            self._found.note(
+                "The entries here are of another entry key than the one that is here: an older one."
+            )
+            return ""
+        return first
+
+    def _begins_otherwise(self, gateway: str) -> bool:
+        data = self._snapshot.entry(0)
+        try:
+            return data is not None and decode_entry(data).body.get("gateway") != gateway
+        except WireError:
+            return False
 
     # ---- entries ----------------------------------------------------------------------------------------------
 
@@ -171,6 +187,7 @@ class LogCheck:
                 "generation", f"entry {index} begins another generation in the midst of this log", entry=index
             )
         else:
+            self._later = True
             self._found.note(
                 f"This log goes on from {body['old_origin']}, which ended at {body['size']} entries."
             )
@@ -201,7 +218,9 @@ class LogCheck:
     def _object(self, index: int, body: Body) -> None:
         name = str(body["object"])
         count, before = self._objects.get(name, (0, b""))
-        if body["seq"] != count or body["prev"] != (b64u(before) if count else None):
+        if self._later and name not in self._objects:
+            count = int(str(body["seq"]))  # its earlier entries stand in the log that this one goes on from
+        elif body["seq"] != count or body["prev"] != (b64u(before) if count else None):
             self._found.fault(
                 "object", f"entry {index} does not follow its object's previous one", entry=index
             )

@@ -12,7 +12,7 @@ from hashlib import sha256
 
 import msgspec
 
-from gateway.core.member import Member, member_problem, twice_problem, valid_url
+from gateway.core.member import Member, derive_policy, member_problem, twice_problem, valid_url
 from gateway.core.roster import FEDERATION_BYTES, MAX_KEYS, Anchor
 from gateway.core.roster_form import CardForm, member_body
 from gateway.entries.envelope import Body, Json, b64u, canonical, unb64u
@@ -130,7 +130,13 @@ def _problem(card: Card) -> str:
         or not valid_url(anchor.url)
     ):
         return "the federation that a card tells of has impossible keys, numbers or url"
-    return member_problem(card.member) or twice_problem((), [card.member], ())
+    if problem := member_problem(card.member) or twice_problem((), [card.member], ()):
+        return problem
+    try:
+        derive_policy([card.member], (), 0, 0)
+    except LocalError as error:
+        return error.message
+    return ""
 
 
 def _body(card: Card) -> Body:

@@ -55,7 +55,7 @@ class Confirm:
     """Gathers cosignatures for our own log.
 
     Args:
-        log: our own log, as it stands on disk.
+        log: our own log, as it stands on disk; its tree too, already at the start.
         shelf: its tiles.
         policy: of the roster; None or one without a quorum: nothing is ever confirmed, nobody is asked.
         me: our own name in the policy; our own witness is not asked over the network.
@@ -88,9 +88,14 @@ class Confirm:
         self._kept = 0  # lines of the confirmed head that were kept
         self._next_ns = 0
         self._refresh_ns = NEVER
+        self._before: KeepCosigned | None = None
+        """What was confirmed before the start: whoever cosigned it holds at least that."""
+        # Our log may have gone back; what that means is for the start to judge.
+        if cosigned is not None and cosigned.size <= log.tree.size:
+            self.lag.sign(cosigned.size, 0)
+            self.lag.confirm(cosigned.size)
+            self.confirmed_at_ms, self._before = cosigned.at_ms, cosigned
         self._use(policy)
-        if cosigned is not None:
-            self._remember(cosigned)
 
     @property
     def active(self) -> bool:
@@ -167,6 +172,10 @@ class Confirm:
             lines = list(candidate.lines.values())
             candidate.lines.clear()
             self._take(candidate, map(parse_signature_line, lines))
+        kept = self._before
+        for asking in self._asking.values():
+            if kept and not asking.size and cosigners(kept.note, list(asking.vkeys.values())):
+                asking.size = kept.size
 
     def _add(self, name: str, party: Party, before: Asking | None) -> None:
         for asking in self._asking.values():
@@ -178,17 +187,6 @@ class Confirm:
             before = Asking(name, party.url, {}, size=before.size if before is not None else 0)
         before.vkeys = {name: party.vkey}
         self._asking[name] = before
-
-    def _remember(self, cosigned: KeepCosigned) -> None:
-        """After a start: what was confirmed, and which size each witness holds at least."""
-        if cosigned.size > self._log.tree.size:
-            return  # our log went back; what that means is for the start to judge
-        self.lag.sign(cosigned.size, 0)
-        self.lag.confirm(cosigned.size)
-        self.confirmed_at_ms = cosigned.at_ms
-        for asking in self._asking.values():
-            if cosigners(cosigned.note, list(asking.vkeys.values())):
-                asking.size = cosigned.size
 
     # ---- what comes in ---------------------------------------------------------------------------------------------
 

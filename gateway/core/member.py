@@ -11,12 +11,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.errors import LocalError, WireError
+from gateway.errors import LocalError, ProofError, WireError
 from gateway.keys.cert import check_certificate
 from gateway.keys.did import parse_did_key
 from gateway.tlog.checkpoint import MAX_ORIGIN_BYTES
 from gateway.tlog.note import COSIGNATURE, ED25519, MAX_SIGNATURES, VerifierKey
-from gateway.tlog.policy import NO_QUORUM, quorum_size
+from gateway.tlog.policy import NO_QUORUM, parse_policy, quorum_size
 
 MAX_KEYS_EACH = 2  # old and new, while one is being rotated
 MAX_URL_BYTES = 256
@@ -159,7 +159,7 @@ def quorum_of(members: Sequence[Member], n_outside: int, faulty: int) -> int:
 def derive_policy(
     members: Sequence[Member], outside: Sequence[Outside], faulty: int, outside_threshold: int
 ) -> str:
-    """The policy (C2SP tlog-policy) that follows from a roster, octet for octet.
+    """The policy (C2SP tlog-policy) that follows from a roster, octet for octet; one that can be read.
 
     Args:
         members: in the roster's order, at least one.
@@ -168,8 +168,21 @@ def derive_policy(
         outside_threshold: how many of `outside` must cosign; 0 without any.
 
     Raises:
-        LocalError: `quorum`, `roster`, numbers that cannot be satisfied.
+        LocalError: `quorum`, `roster`, numbers that cannot be satisfied; `roster`, keys of which no policy can be
+            made: two of one name and id, or a name with a control character.
     """
+    text = _policy(members, outside, faulty, outside_threshold)
+    try:
+        parse_policy(text.encode())
+    except ProofError as error:
+        # A roster that counts is followed by everybody, at once and at every start: it must be one that can be.
+        raise LocalError("roster", f"no policy follows from these members: {error}") from None
+    return text
+
+
+def _policy(
+    members: Sequence[Member], outside: Sequence[Outside], faulty: int, outside_threshold: int
+) -> str:
     quorum = quorum_of(members, len(outside), faulty)
     if not (1 <= outside_threshold <= len(outside) or outside_threshold == len(outside) == 0):
         raise LocalError("roster", "of the outside witnesses at least one must be enough, and at most all")

@@ -256,7 +256,7 @@ class Mirror:
             self._queue[log.origin] = now_ns + BROKEN_NS
             return
         free = [self._free_at(log.origin, source) for source in self._sources(log)]
-        self._queue[log.origin] = max(now_ns + SECOND_NS, min(free, default=now_ns + LIAR_NS))
+        self._queue[log.origin] = max(now_ns + SECOND_NS, min(free, default=now_ns + ROOM_NS))
 
     def _end(self, origin: str, now_ns: int) -> None:
         del self._jobs[origin]

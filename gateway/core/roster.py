@@ -27,6 +27,7 @@ from gateway.core.member import (
 from gateway.core.roster_form import DocumentForm, RosterForm, member_body, outside_body
 from gateway.entries.envelope import Body, Json, b64u, canonical, unb64u
 from gateway.errors import LocalError, ProofError, SignatureError, WireError
+from gateway.ids import U32_MAX
 from gateway.keys.sign import SIGNATURE_BYTES, SigningKey, verify
 from gateway.tlog.note import ED25519, VerifierKey, parse_vkey
 from gateway.tlog.policy import Policy, parse_policy
@@ -375,8 +376,8 @@ def _enough(signed: SignedRoster, keys: Sequence[VerifierKey], threshold: int) -
 def _problem(roster: Roster) -> str:
     """What is wrong with a roster, its policy aside; empty where nothing is."""
     members, outside, keys = roster.members, roster.outside, roster.keys
-    if len(roster.federation) != FEDERATION_BYTES or roster.version < 1 or roster.at_ms < 0:
-        return f"a federation has {FEDERATION_BYTES} bytes, and versions are counted from 1"
+    if len(roster.federation) != FEDERATION_BYTES or not 1 <= roster.version <= U32_MAX or roster.at_ms < 0:
+        return f"a federation has {FEDERATION_BYTES} bytes, and versions are counted from 1 to {U32_MAX}"
     if (roster.prev is None) != (roster.version == 1) or len(roster.prev or bytes(HASH_BYTES)) != HASH_BYTES:
         return "every version but the first has the hash of the one before"
     if not (1 <= len(members) <= MAX_MEMBERS and len(outside) <= MAX_OUTSIDE and len(keys) <= MAX_KEYS):

@@ -88,11 +88,11 @@ class StoredLog:
             vkeys: keys that may sign its checkpoints.
             ours: whether it is our own log, whose tree is in another database and is left for the caller to set.
             data: whether entries and tiles are kept; a log that is only witnessed is not frozen by evidence, it goes
-                on from the head that was promised.
+                on from the head that was promised. What is here of its tree, from a time when they were, is told too.
         """
         log = Followed(self.origin, vkeys, self.size, self.root, self.note, ours=ours, data=data)
         log.frozen = self.frozen and data
-        if data and not ours:
+        if not ours:
             log.tree, log.tails = self.tree.copy(), dict(self.tails)
             log.whole, log.whole_size = self.whole, self.whole_size
         return log

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from gateway.core.follow import Keep, KeepCosigned, KeepFork, KeepRoster
-from gateway.errors import Damage, ProofError, StoreRefused
+from gateway.errors import Damage, ProofError, StoreError, StoreRefused
 from gateway.store import peers_schema
 from gateway.store.db import damaged, sqlite_error
 from gateway.store.peer_check import mirror_walk
@@ -60,6 +60,7 @@ class PeerStore:
 
     def __init__(self, path: Path, home: str, writer: sqlite3.Connection) -> None:
         self._home = home
+        self._closed = False
         self._writer = PeerWriter(writer)
         self._readers = [
             read_only(path, cache) for cache in (peers_schema.CACHE_KIB, peers_schema.SHELF_CACHE_KIB)
@@ -106,7 +107,11 @@ class PeerStore:
             raise
 
     async def close(self) -> None:
-        """Close everything; what was asked to be kept is kept first, and the write-ahead log is folded in."""
+        """Close everything; what was asked to be kept is kept first, and the write-ahead log is folded in.
+
+        Whoever asks for more gets `peers_closed`; closing twice is no error.
+        """
+        self._closed = True
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
@@ -157,7 +162,7 @@ class PeerStore:
         return await self._read(lambda: self._rows.meta(key))
 
     async def drop_rosters(self) -> None:
-        """Forget all versions of the roster: of a federation that had no other member.
+        """Forget all versions of the roster: of a federation that is left for another one.
 
         Raises:
             StoreError: as `keep`.
@@ -173,6 +178,7 @@ class PeerStore:
         await self._write(lambda: self._writer.drop(origin))
 
     async def _write(self, work: Callable[[], None]) -> None:
+        self._open_yet()
         done = asyncio.get_running_loop().run_in_executor(self._keeping, work)
         try:
             await asyncio.shield(done)
@@ -270,7 +276,12 @@ class PeerStore:
         )
 
     async def _read(self, work: Callable[[], T]) -> T:
+        self._open_yet()
         return await asyncio.get_running_loop().run_in_executor(self._reading, work)
+
+    def _open_yet(self) -> None:
+        if self._closed:
+            raise StoreError("peers_closed", "peers.db is closed", "Try again in a few seconds.")
 
 
 def _edge(shelf: PeerShelf, row: LogRow) -> tuple[Frontier, dict[int, bytes]]:

@@ -59,7 +59,7 @@ def test_every_verb_that_is_told_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["serve", "ledger new-generation", "key restore", "doctor --json", "session"]
+    "line", ["serve", "ledger new-gateway", "key restore", "doctor --json", "session"]
 )
 def test_a_verb_that_is_not_there_is_seen(line: str) -> None:
     assert bool(wrong_verb(line)) == (line != "session")

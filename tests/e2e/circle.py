@@ -116,6 +116,10 @@ class Circle:
                 roster = with_member(self.roster(), self.card(gateway), _now_ms(), faulty=self.faulty)
             self.publish(roster)
         self.until_all_know(self.roster().version)
+        self.until(
+            lambda: not any(g.call("status")["peers"]["learning"] for g in self.running()),
+            "every witness has heard what it may have promised before",
+        )
 
     def card(self, gateway: Gateway) -> Card:
         """Its card."""

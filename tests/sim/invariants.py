@@ -127,12 +127,12 @@ class Watch:
 
     def _keeps_head(self, peer: Peer, keep: KeepHead) -> None:
         point = keep.size, keep.root
+        assert keep.origin not in peer.store.forks, "the head of a frozen log moves"
         opened = _opened(keep.note, self.vkeys[keep.origin])
         assert (opened.origin, opened.size, opened.root) == (keep.origin, *point), "a note of another head"
         before = peer.store.heads.get(keep.origin, (0, EMPTY_ROOT, b""))[:2]
         assert before[0] == keep.old_size <= keep.size, "I3: a head goes back"
         assert self.continues(keep.origin, before, point), "I3: a head that does not continue the one before"
-        assert keep.origin not in peer.store.forks, "the head of a frozen log moves"
         roots = self.notes.setdefault(keep.origin, {}).setdefault(keep.size, {})
         roots.setdefault(keep.root, keep.note)
         if len(roots) > 1:

@@ -225,6 +225,16 @@ def two_faced(
             liar.world.after(3 * SECOND, lambda: first_face.grow(10))
         else:
             _push(liar, second, sorted(chosen)[0], size)
+            liar.world.after(SECOND, on)
+
+    def on() -> None:
+        # whoever has frozen its log must not follow it any further
+        for face in liar.faces:
+            if face.up:
+                face.grow()
+                to = liar.rng.choice([name for name in liar.honest if face.audience(name)])
+                _push(liar, face.own, to, face.own.size - 1)
+        liar.world.after(SECOND, on)
 
     return begin
 

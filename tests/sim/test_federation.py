@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.gossip import Gossip
+from gateway.core.gossip_events import OwnForked
 from tests.sim.federation import PERIOD_NS, SECOND, Weather, World, member, roster_of, signed_roster
 from tests.sim.honest import Peer
 from tests.sim.invariants import Watch
@@ -279,6 +280,11 @@ class Run:
             assert forked <= {self.fork_origin}, "evidence against a log that did not lie"
             for log in peer.logs if peer.up else ():
                 assert log.frozen == (log.origin in forked)
+        if self.fork_origin and not self.scenario.fork.get("bare"):
+            faces = self.liars[0].faces
+            assert any(isinstance(alarm, OwnForked) for face in faces for alarm in face.alarms), (
+                "whoever runs with the keys of a log that has two histories is not warned"
+            )
         for peer in self.rng.sample(list(self.peers.values()), 4):
             if peer.up:
                 self.watch.bounded(peer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import shutil
@@ -344,6 +345,18 @@ def test_a_key_that_rotated_while_nobody_looked_must_be_given(monitor: Monitor, 
     told = monitor.run(vkeys=[old.vkey, new.vkey])
     assert (told.exit_code, codes(told)) == (0, ["key_given", "key_rotated"])
     assert monitor.run(vkeys=[new.vkey]).exit_code == 0
+
+
+def test_who_begins_to_watch_after_rotations_needs_only_the_newest_key(
+    monitor: Monitor, clinic: Clinic
+) -> None:
+    keys = [clinic.log.key, Key(ORIGIN, "second"), Key(ORIGIN, "third")]
+    for old, new in itertools.pairwise(keys):
+        clinic.rotate("log", old.vkey, new.vkey, old, new)
+    told = monitor.shows(clinic.log, clinic.log.note(keys=keys[-1:]), vkeys=[keys[-1].vkey])
+    assert (told.exit_code, faults(told)) == (0, [])
+    assert codes(told).count("key_rotated") == 2
+    assert [key.vkey for key in told.keys] == [keys[-1].vkey], "older keys are not accepted for that"
 
 
 @pytest.mark.parametrize("wrong", ["old", "by_old", "by_new", "gateway"])

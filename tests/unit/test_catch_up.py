@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from gateway.app.catch_up import Caught, catch_up
 from gateway.app.cycle import Cycle, commit
 from gateway.app.fsck import fsck_store
 from gateway.app.guard import Forked, Source
+from gateway.app.rotate import rotate_key
 from gateway.app.startup import open_store
 from gateway.app.verify import verify_store
 from gateway.core.ledger import Ledger
@@ -397,6 +399,30 @@ def test_killed_at_any_step_it_goes_on(lost: Lost, tmp_path: Path) -> None:
         assert not layout.unfinished.exists()
         made.append(lost.old(tmp_path / f"s{len(made)}"))
     assert len(seen) >= 5
+
+
+async def test_keys_may_have_been_rotated_since_the_backup(tmp_path: Path) -> None:
+    facts = await make_store(tmp_path / "data", batches=1, frames=4)
+    layout = facts.layout
+    shutil.copy(layout.database, tmp_path / "backup")
+    for role in ("entry", "log"):
+        await rotate_key(layout, role, [], get, lambda _: True, os.urandom)  # type: ignore[arg-type]
+        await record(layout)
+    origin, log = export(layout, tmp_path / "log")
+    layout.database.unlink()
+    shutil.copy(tmp_path / "backup", layout.database)
+    _, repairs = fsck_store(layout)
+    assert {repair.fault.code for repair in repairs} == {"rolled_back"}
+    async with Mirror({origin: log}) as mirror:
+        await caught(layout, mirror.source)
+    clean(layout)
+    # The old entry key alone does not go on with such a log.
+    old = await make_store(tmp_path / "other", batches=1, frames=4)
+    shutil.copy(old.layout.key("entry"), layout.key("entry"))
+    async with Mirror({origin: log}) as mirror:
+        with pytest.raises(StoreRefused) as refused:
+            await caught(layout, mirror.source)
+    assert refused.value.code == "key_outdated"
 
 
 async def test_a_log_of_many_bundles_is_fetched_and_proven(

@@ -753,6 +753,20 @@ def test_after_a_start_the_kept_head_tells_what_each_holds(world: World) -> None
     assert again.confirm.lag.entries == 5
 
 
+def test_the_kept_head_tells_so_too_where_the_roster_is_read_later(world: World) -> None:
+    world.publish()
+    world.answer("w1")
+    world.answer("w2")
+    again = World(size=15)
+    again.confirm = Confirm(again.log, again.branch, None, "own", world.kept[0])
+    assert again.confirm.lag.confirmed == 10
+    assert again.confirm.confirmed_at_ms == AT_MS
+    again.step(PolicyChanged(again.policy))
+    again.publish()
+    assert [again.old(name) for name in ("w1", "w2", "w3")] == [10, 10, 0]
+    assert again.confirm.lag.entries == 5
+
+
 def test_after_a_start_at_the_same_head_it_is_cosigned_again_but_confirmed_once(world: World) -> None:
     world.publish()
     world.answer("w1")

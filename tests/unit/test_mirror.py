@@ -18,10 +18,10 @@ from mirror_world import (
 
 from gateway.core import mirror as machine
 from gateway.core.follow import Followed, KeepEntries, Logs
-from gateway.core.mirror import Broken, Fetch, Got, Missing, Source, Tick, Wanted, Whole
+from gateway.core.mirror import Blamed, Broken, Fetch, Got, Mirror, Missing, Source, Tick, Wanted, Whole
 from gateway.core.pull import WINDOW
 from gateway.tlog.checkpoint import Checkpoint
-from gateway.tlog.merkle import leaf_hash, range_root, root_of
+from gateway.tlog.merkle import Frontier, leaf_hash, range_root, root_of
 from gateway.tlog.tiles import (
     ENTRIES_LEVEL,
     MAX_BUNDLE_BYTES,
@@ -116,16 +116,69 @@ def test_entries_of_the_largest_size() -> None:
     assert world.most_entries <= WINDOW * TILE_WIDTH  # a transaction ends earlier where entries are large
 
 
-def test_a_mirror_that_is_no_beginning_is_found_out_before_its_bundles_are_fetched() -> None:
-    """Level 1 shows it, though the last bundles agree."""
+@pytest.mark.parametrize(
+    ("at", "strange_at", "level"),
+    [(300, 290, 0), (300, 10, 1), (65_000, 64_999, 0), (65_000, 7, 1), (65_900, 7, 2)],
+)
+def test_a_mirror_that_is_no_beginning_is_found_out_before_anything_is_kept(
+    at: int, strange_at: int, level: int
+) -> None:
+    """Whatever level of tiles shows it; above the lowest, before a bundle is fetched."""
+    data = branch().data[:at]
     strange = Branch("alice", "strange")
-    strange.adopt([b"another", *branch().data[1:65_900]])
-    log = followed(strange, 65_900, 65_900)
+    strange.adopt([*data[:strange_at], b"another", *data[strange_at + 1 :]])
+    log = followed(strange, at, at)
     advance(log, branch(), 66_100)
     world = World(Logs([log]), {"alice": honest(branch())})
-    world.pull(log.origin, steps=6)
-    assert world.of(Broken)
-    assert not any(path.startswith("tile/entries/") for _, path in world.asked)
+    world.step(Wanted(log.origin))
+    while not world.of(Broken):
+        assert world.answer()
+    assert not world.of(KeepEntries)
+    bundles = [path for _, path in world.asked if path.startswith("tile/entries/")]
+    assert bool(bundles) == (level == 0)
+
+
+def test_a_right_edge_that_is_not_that_of_its_tiles_is_found_out() -> None:
+    log = followed(branch(), 300, 300)
+    advance(log, branch(), 700)
+    log.tree = Frontier(300, [bytes(32)] * 4)
+    world = World(Logs([log]), {"alice": honest(branch())})
+    world.step(Wanted(log.origin))
+    while not world.of(Broken):
+        assert world.answer()
+    assert not world.of(Whole)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "tile/1/000",
+        "tile/2/000.p/1",
+        "tile/1/001.p/1",
+        "tile/0/257.p/208",
+        "tile/entries/000",
+        "tile/entries/100",
+        "tile/entries/257.p/208",
+    ],
+)
+def test_whatever_is_a_lie_is_found_out(path: str) -> None:
+    whole = honest(branch())
+
+    def liar(origin: str, asked: str) -> bytes | None:
+        data = whole(origin, asked)
+        if data is None or asked != path:
+            return data
+        changed = bytearray(data)
+        changed[-1] ^= 1
+        return bytes(changed)
+
+    log = followed(branch(), 0, 66_000)
+    world = World(Logs([log]), {"mallory": liar, "bob": whole})
+    world.pull(log.origin)
+    check_whole(world, branch(), 66_000)
+    why = "bundle" if "entries" in path else "tile"
+    assert {(effect.source.name, effect.why) for effect in world.of(Blamed)} == {("mallory", why)}
+    assert not world.of(Broken)
 
 
 def test_a_broken_mirror_is_not_pulled_over_and_over() -> None:
@@ -247,6 +300,37 @@ def test_the_first_source_is_asked_while_it_is_of_use() -> None:
     assert set(served) == {"alice"}
 
 
+def test_tiles_of_a_head_are_of_one_source_so_that_no_other_is_blamed() -> None:
+    log = followed(branch(), 0, 700)
+    world = World(Logs([log]), {"mallory": nobody, "bob": honest(branch())})
+    first, second = [effect for effect in world.step(Wanted(log.origin)) if isinstance(effect, Fetch)]
+    assert (first.source.name, second.source.name) == ("mallory", "mallory")
+    world.pending.clear()
+    world.step(Missing(first, answered=False))  # bob is asked from here on
+    world.step(Got(second, bytes(second.limit)))
+    world.pull()
+    check_whole(world, branch(), 700)
+    assert not world.blamed
+
+
+def test_what_fails_at_once_is_held_against_a_source_once() -> None:
+    log = followed(branch(), 0, 5000)
+    sources = {"alice": honest(branch()), "bob": honest(branch())}
+    world = World(Logs([log]), sources)
+    world.step(Wanted(log.origin))
+    while not all("entries" in fetch.path for fetch in world.pending):
+        world.answer()
+    assert len(world.pending) == WINDOW
+    sources["alice"] = nobody
+    world.pull()
+    check_whole(world, branch(), 5000)
+    sources["alice"] = honest(branch())
+    world.now_ns += machine.AWAY_NS
+    advance(log, branch(), 5100)
+    world.step(Wanted(log.origin))
+    assert {fetch.source.name for fetch in world.pending} == {"alice"}
+
+
 def test_nothing_is_fetched_while_the_disk_has_no_room() -> None:
     log = followed(branch(), 0, 2000)
     world = World(Logs([log]), {"alice": honest(branch())})
@@ -291,6 +375,26 @@ def test_many_logs_have_their_turns_and_those_without_a_source_stop_nobody() -> 
         check_whole(world, one, 700)
     waiting = {row.origin for row in world.mirror.progress()}
     assert waiting == {log.origin for log in logs} - set(whole)
+
+
+def test_a_log_that_nobody_serves_gives_up_its_turn_before_all_are_asked() -> None:
+    there = branch("there", 700)
+    logs = [followed(branch(f"gateway{number}", 700), 0, 700) for number in range(machine.MAX_PULLS)]
+    world = World(Logs([*logs, followed(there, 0, 700)]), {"there": honest(there)})
+    everybody = [Source(f"away{number}", "") for number in range(50)]
+
+    def sources(log: Followed) -> list[Source]:
+        return [Source("there", "")] if log.origin == there.origin else everybody
+
+    world.mirror = Mirror(world.logs, sources)
+    world.sources |= {source.name: nobody for source in everybody}
+    for log in world.logs:
+        world.step(Wanted(log.origin))
+    answers = 0
+    while not world.wholes:
+        assert world.answer()
+        answers += 1
+    assert answers < 100
 
 
 def test_progress_is_told() -> None:

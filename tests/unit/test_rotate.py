@@ -51,7 +51,7 @@ async def rotated(layout: Layout, role: Role, *sources: Source, dry_run: bool = 
 
 
 def clean(layout: Layout) -> list[str]:
-    report, repairs = fsck_store(layout)
+    _, repairs = fsck_store(layout)
     assert [repair.fault.message for repair in repairs] == []
     return verify_store(layout).notes
 
@@ -135,7 +135,8 @@ async def test_an_export_goes_on_over_two_rotations(facts: Facts, tmp_path: Path
     await rotated(layout, "log")
     retire_key(layout, "log", yes)
     done = export_log(layout, tmp_path / "log")
-    assert done.kept > 0
+    with Snapshot(layout.database) as snapshot:
+        assert done.size == snapshot.head().size
     other = await make_store(tmp_path / "other", batches=1, frames=4)
     with pytest.raises(LocalError) as refused:
         export_log(other.layout, tmp_path / "log")
@@ -275,7 +276,7 @@ async def test_entries_of_the_old_key_after_its_rotation_are_faults(facts: Facts
     layout.key("entry").write_bytes(old)
     await record(layout)
     layout.key("entry").write_bytes(new)
-    report, repairs = fsck_store(layout)
+    _, repairs = fsck_store(layout)
     assert {repair.fault.code for repair in repairs} >= {"entry"}
     # And where the old key lies here, it does not fit the log that ends with the new one.
     layout.key("entry").write_bytes(old)
@@ -335,7 +336,7 @@ def test_killed_at_any_step_the_next_run_finishes_it(tmp_path: Path, role: Role)
         assert load_keys(layout).next_entry is None
         assert clean(layout) == []
         fresh()
-    assert len(seen) >= (4 if role == "entry" else 3), seen
+    assert len(seen) >= (3 if role == "entry" else 2), seen
 
 
 def test_every_role_is_explained() -> None:

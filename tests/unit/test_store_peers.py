@@ -111,7 +111,7 @@ async def test_state_becomes_what_the_machines_go_on_with(store: PeerStore) -> N
     assert log.tree.size == 300
     assert (log.vkeys, log.frozen, log.data, log.ours) == (keys, True, True, False)
     only_witnessed = kept.followed(keys, data=False)
-    assert (only_witnessed.size, only_witnessed.tree.size, only_witnessed.frozen) == (300, 0, False)
+    assert (only_witnessed.size, only_witnessed.tree.size, only_witnessed.frozen) == (300, 300, False)
     ours = kept.followed(keys, ours=True)
     assert (ours.size, ours.tree.size, ours.frozen) == (300, 0, True)
     log.tree.append(bytes(32))

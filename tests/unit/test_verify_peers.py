@@ -244,6 +244,32 @@ def test_all_that_is_damaged_is_listed(facts: Facts) -> None:
     ]
 
 
+@pytest.mark.parametrize("log", [1, 2])
+def test_a_mirror_that_fits_together_and_is_not_what_was_signed(facts: Facts, log: int) -> None:
+    """Entries, tiles and the root of the tree are exchanged for another history; only the signed heads say so."""
+    with closing(sqlite3.connect(facts.layout.peers)) as connection:
+        (size,) = connection.execute("SELECT tree_size FROM logs WHERE log = ?", (log,)).fetchone()
+        forged = Branch("forged")
+        tiles = forged.adopt([b"forged %d" % at for at in range(size)])
+        connection.execute("DELETE FROM entries WHERE log = ?", (log,))
+        connection.execute("DELETE FROM tiles WHERE log = ?", (log,))
+        for at, data in enumerate(forged.data):
+            connection.execute("INSERT INTO entries VALUES (?, ?, ?)", (log, at, data))
+        for tile in tiles:
+            connection.execute("INSERT INTO tiles VALUES (?, ?, ?, ?)", (log, tile.level, tile.n, tile.data))
+        connection.execute("UPDATE logs SET tree_root = ? WHERE log = ?", (forged.roots[size], log))
+        connection.commit()
+        found = faults(facts.layout)
+        assert {fault.code for fault in found} == {"mirror"}
+        # And with the root that was signed it is the tree that does not have it.
+        true = Branch("alice" if log == 1 else "bob")
+        true.grow(size)
+        connection.execute("UPDATE logs SET tree_root = ? WHERE log = ?", (true.roots[size], log))
+        connection.commit()
+    (fault,) = faults(facts.layout)
+    assert (fault.code, fault.where["size"]) == ("mirror", size)
+
+
 def test_a_head_that_another_key_signed(facts: Facts) -> None:
     other = VerifierKey.of(log_vkey("alice").name, key("another").public)
     note = sign_checkpoint(Checkpoint(other.name, SOME, bytes(32)), other.name, key("another"))

@@ -140,7 +140,7 @@ def test_the_empty_log_can_be_cosigned_and_grows_from_there() -> None:
 def test_extension_lines_are_part_of_what_is_cosigned(rig: Rig) -> None:
     branch = rig.branches["standard"]
     checkpoint = Checkpoint(branch.origin, 4, branch.roots[4], ("more 1", "\u2014 not a signature"))
-    note = sign_checkpoint(checkpoint, branch.origin, key_of("standard", "log"))
+    note = sign_checkpoint(checkpoint, branch.origin, key_of("standard", "log 1"))
     (line,) = lines(rig.send(AddCheckpoint(0, (), note).encode()))
     assert verify_cosignature(checkpoint, line, WITNESS) == NOW_S
     with pytest.raises(SignatureError):
@@ -153,7 +153,7 @@ def test_extension_lines_are_part_of_what_is_cosigned(rig: Rig) -> None:
 def test_a_member_has_no_extension_lines(rig: Rig) -> None:
     branch = rig.branches["member"]
     checkpoint = Checkpoint(branch.origin, 4, branch.roots[4], ("more",))
-    note = sign_checkpoint(checkpoint, branch.origin, key_of("member", "log"))
+    note = sign_checkpoint(checkpoint, branch.origin, key_of("member", "log 1"))
     assert rig.send(AddCheckpoint(0, (), note).encode()).status == 400
     assert rig.promised("member") == 0
 
@@ -161,7 +161,7 @@ def test_a_member_has_no_extension_lines(rig: Rig) -> None:
 def test_only_signatures_of_the_log_are_kept(rig: Rig) -> None:
     branch = rig.branches["standard"]
     text = parse_note(branch.note(5)).text
-    mine = sign_note(text, branch.origin, key_of("standard", "log"))
+    mine = sign_note(text, branch.origin, key_of("standard", "log 1"))
     foreign = sign_note(text, "someone.example", OTHER_SEED)
     same_name = sign_note(text, branch.origin, OTHER_SEED)  # another key, so another id: unknown, ignored
     assert (
@@ -180,7 +180,7 @@ def test_two_keys_of_a_log_are_both_good_during_a_rotation(rig: Rig) -> None:
     rig.log("standard").vkeys = (log_vkey("standard"), VerifierKey.of(branch.origin, new.public))
     assert rig.send(AddCheckpoint(0, (), note).encode()).status == 200
     both = join_note(
-        text, [sign_note(text, branch.origin, key_of("standard", "log")), sign_note(text, branch.origin, new)]
+        text, [sign_note(text, branch.origin, key_of("standard", "log 1")), sign_note(text, branch.origin, new)]
     )
     assert rig.send(AddCheckpoint(5, (), both).encode()).status == 200
     assert rig.log("standard").note == both
@@ -244,14 +244,14 @@ def test_a_body_without_a_note_is_a_bad_request(rig: Rig, body: bytes) -> None:
 def test_a_checkpoint_that_is_not_canonical_is_a_bad_request(rig: Rig, text: str) -> None:
     root = b64encode(bytes(32)).decode()
     text = text.format(origin=origin_of("standard"), root=root, short=b64encode(bytes(31)).decode())
-    note = join_note(text, [sign_note(text, origin_of("standard"), key_of("standard", "log"))])
+    note = join_note(text, [sign_note(text, origin_of("standard"), key_of("standard", "log 1"))])
     assert rig.send(AddCheckpoint(0, (), note).encode()).status == 400
 
 
 def test_sizes_are_looked_at_first(rig: Rig) -> None:
     branch = rig.branches["standard"]
     text = parse_note(branch.note(5)).text
-    mine = sign_note(text, branch.origin, key_of("standard", "log"))
+    mine = sign_note(text, branch.origin, key_of("standard", "log 1"))
     filler = sign_note(text, "x" * 200, OTHER_SEED)
     body = b"old 0\n\n" + join_note(text, [mine, *[filler] * 40])
     assert len(body) <= 16 * 1024
@@ -284,8 +284,8 @@ def test_each_check_comes_before_the_next(rig: Rig) -> None:
 def test_a_bad_signature_of_a_known_key_spoils_the_note(rig: Rig) -> None:
     branch = rig.branches["standard"]
     text = parse_note(branch.note(5)).text
-    mine = sign_note(text, branch.origin, key_of("standard", "log"))
-    other = sign_note(text.replace("\n5\n", "\n6\n"), branch.origin, key_of("standard", "log"))
+    mine = sign_note(text, branch.origin, key_of("standard", "log 1"))
+    other = sign_note(text.replace("\n5\n", "\n6\n"), branch.origin, key_of("standard", "log 1"))
     for signatures in ([other], [mine, other], [other, mine]):
         assert rig.send(AddCheckpoint(0, (), join_note(text, signatures)).encode()).status == 403
     assert rig.send(AddCheckpoint(0, (), join_note(text, [mine])).encode()).status == 200
@@ -295,26 +295,26 @@ def test_a_cosignature_by_the_same_key_is_not_the_signature_of_the_log(rig: Rig)
     # the log's key as type 0x04 has another id: it is an unknown key, whatever it signed
     branch = rig.branches["standard"]
     text = parse_note(branch.note(5)).text
-    line = cosign_note(text, branch.origin, key_of("standard", "log"), NOW_S)
+    line = cosign_note(text, branch.origin, key_of("standard", "log 1"), NOW_S)
     assert rig.send(AddCheckpoint(0, (), join_note(text, [line])).encode()).status == 403
     # a log whose listed key is of that type signs just so
     rig.log("standard").vkeys = (
-        VerifierKey.of(branch.origin, key_of("standard", "log").public, COSIGNATURE),
+        VerifierKey.of(branch.origin, key_of("standard", "log 1").public, COSIGNATURE),
     )
     assert rig.send(AddCheckpoint(0, (), join_note(text, [line])).encode()).status == 200
 
 
 def test_a_signature_in_another_name_is_not_enough(rig: Rig) -> None:
     branch = rig.branches["standard"]
-    rig.log("standard").vkeys = (VerifierKey.of("operator.example", key_of("standard", "log").public),)
+    rig.log("standard").vkeys = (VerifierKey.of("operator.example", key_of("standard", "log 1").public),)
     text = parse_note(branch.note(5)).text
-    note = join_note(text, [sign_note(text, "operator.example", key_of("standard", "log"))])
+    note = join_note(text, [sign_note(text, "operator.example", key_of("standard", "log 1"))])
     assert rig.send(AddCheckpoint(0, (), note).encode()).status == 403
 
 
 def test_the_empty_tree_has_one_root(rig: Rig) -> None:
     text = f"{origin_of('standard')}\n0\n{b64encode(bytes(32)).decode()}\n"
-    note = join_note(text, [sign_note(text, origin_of("standard"), key_of("standard", "log"))])
+    note = join_note(text, [sign_note(text, origin_of("standard"), key_of("standard", "log 1"))])
     assert rig.send(AddCheckpoint(0, (), note).encode()).status == 422
     assert rig.ask(rig.branches["standard"], 0, 5).status == 200
     assert rig.send(AddCheckpoint(0, (), note).encode()).status == 409

@@ -1,24 +1,36 @@
-"""`key`: the public keys that others need, and the escrow of the private ones."""
+"""`key`: the public keys that others need, the escrow of the private ones, and their rotation."""
 
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from gateway.app.cli import output
-from gateway.app.cli.state import State, must_be_new, read_file, write_file
-from gateway.errors import LocalError
+from gateway.app.cli.elsewhere import (
+    answers_document,
+    asker,
+    asking,
+    known_here,
+    show_answers,
+    sources,
+    yes_options,
+)
+from gateway.app.cli.passphrase import passphrase_option, read_passphrase
+from gateway.app.cli.state import State, must_be_new, write_file
 
-MAX_PASSPHRASE_BYTES: Final = 1024  # a sentence, not a file by mistake
+if TYPE_CHECKING:
+    from gateway.app.rotate import Rotated
+
+ROLES: Final = ("log", "witness", "entry", "tls")
+RETIRED: Final = ("log", "witness", "tls")
 
 
 @click.group()
 def key() -> None:
-    """The public keys of this gateway, and the escrow of the private ones.
+    """The public keys of this gateway, the escrow of the private ones, and their rotation.
 
     \b
     Example: vestibule key show
@@ -43,7 +55,8 @@ def show(state: State, as_json: bool) -> None:
 
 
 def public_keys(state: State) -> dict[str, str]:
-    """Origin, verifier keys of log and witness (C2SP signed-note), and the DID of the gateway.
+    """Origin, verifier keys of log and witness (C2SP signed-note), and the DID of the gateway; while a key is being
+    rotated also the other one of two: `old_log`, `next_witness`.
 
     Raises:
         StoreRefused: `store_missing`.
@@ -51,33 +64,32 @@ def public_keys(state: State) -> dict[str, str]:
     """
     from gateway.keys.did import did_key
     from gateway.store.keyfiles import load_keys
-    from gateway.tlog.note import COSIGNATURE, ED25519, VerifierKey
 
     state.must_hold_store()
     keys = load_keys(state.layout)
-    return {
-        "origin": keys.origin,
-        "log": VerifierKey.of(keys.origin, keys.log.public, ED25519).encode(),
-        "witness": VerifierKey.of(keys.witness_name, keys.witness.public, COSIGNATURE).encode(),
-        "gateway": did_key(keys.entry.public),
-    }
+    *old_log, log = keys.log_vkeys
+    witness, *next_witness = keys.witness_vkeys
+    shown = {"origin": keys.origin, "log": log.encode(), "witness": witness.encode()}
+    shown["gateway"] = did_key(keys.entry.public)
+    if old_log:
+        shown["old_log"] = old_log[0].encode()
+    if next_witness:
+        shown["next_witness"] = next_witness[0].encode()
+    return shown
 
 
 @key.command("escrow")
 @click.option(
     "--out", "-o", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Where to write it."
 )
-@click.option(
-    "--passphrase-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="File whose first line is the passphrase; else it is asked for, twice.",
-)
+@passphrase_option
 @output.json_option
 @click.pass_obj
 def escrow(state: State, out: Path, passphrase_file: Path | None, as_json: bool) -> None:
-    """Seal the log, witness and entry keys under a passphrase, as a text to print or to keep off this machine.
+    """Seal the log, witness, entry and TLS keys under a passphrase, as a text to print or to keep off this machine.
 
-    Without it a broken disk ends the log for ever. Keep text and passphrase in two places.
+    Without it a broken disk ends the log for ever. Keep text and passphrase in two places, and make another one after
+    each rotation of a key. `vestibule ledger restore` uses it.
     The keys of patients are never in it: what is archived cannot be erased.
 
     \b
@@ -90,7 +102,7 @@ def escrow(state: State, out: Path, passphrase_file: Path | None, as_json: bool)
     must_be_new(out)
     state.must_hold_store()
     keys = load_keys(state.layout)
-    passphrase = _passphrase(passphrase_file)
+    passphrase = read_passphrase(passphrase_file, new=True)
     bundle = escrow_bundle(keys, passphrase, os.urandom(SALT_BYTES), os.urandom(NONCE_BYTES))
     write_file(out, bundle.decode("ascii"), secret=True)
     if as_json:
@@ -102,16 +114,100 @@ def escrow(state: State, out: Path, passphrase_file: Path | None, as_json: bool)
         )
 
 
-def _passphrase(path: Path | None) -> str:
-    if path is not None:
-        try:
-            return read_file(path, MAX_PASSPHRASE_BYTES).decode("utf-8").split("\n")[0].rstrip("\r")
-        except UnicodeDecodeError:
-            raise LocalError(
-                "passphrase_file", f"{path} is not UTF-8 text", "Write the passphrase in it."
-            ) from None
-    if not sys.stdin.isatty():
-        raise LocalError(
-            "passphrase", "a passphrase is needed, and nobody is there to be asked", "Use --passphrase-file."
-        )
-    return str(click.prompt("Passphrase", hide_input=True, confirmation_prompt="The same again", err=True))
+@key.command("rotate")
+@click.argument("role", type=click.Choice(ROLES))
+@yes_options
+@output.json_option
+@click.pass_obj
+def rotate(state: State, role: str, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Change a key in a planned way: the log goes on, and an entry signed by old and new key says so.
+
+    \b
+    log      signs heads: both sign from the next start on, until `key retire log`
+    witness  cosigns other logs: the old one in use until `key retire witness`
+    entry    signs entries (DID): the new one at once
+    tls      for peers: the old one in use until `key retire tls`
+
+    The gateway must be stopped. For keys that somebody else may have: `vestibule ledger new-generation --compromised`.
+
+    \b
+    Example: vestibule key rotate log --dry-run
+    """
+    from gateway.app.rotate import EXPLAINED, rotate_key
+    from gateway.store.keyfiles import load_keys
+
+    state.must_hold_store()
+    known = known_here(state, load_keys(state.layout).origin)
+    chosen: Any = role
+    done = asking(
+        state,
+        lambda get: rotate_key(
+            state.layout,
+            chosen,
+            sources((), known),
+            get,
+            asker(yes, "Change it?"),
+            os.urandom,
+            signed=known.signed,
+            dry_run=dry_run,
+        ),
+    )
+    if as_json:
+        output.write_json(_rotated_document(done, dry_run))
+        return
+    show_answers(done.answers)
+    click.echo(f"old  {done.old}")
+    if dry_run:
+        output.note(f"This would change {EXPLAINED[done.role]}. Nothing was changed.")
+        return
+    click.echo(f"new  {done.new}")
+    output.note("What comes next:")
+    output.note(
+        "  `vestibule run`, then a new card for the roster: `vestibule peer invite`, `vestibule peer update CARD`"
+    )
+    output.note("  `vestibule key escrow --out KEYS.txt`: the one of before lacks the new key")
+    if role != "entry":
+        output.note(f"  `vestibule key retire {role}`, when all peers have that roster")
+    if role == "log":
+        output.note("  Give the new key to everybody who verifies: `vestibule key show`")
+
+
+@key.command("retire")
+@click.argument("role", type=click.Choice(RETIRED))
+@yes_options
+@output.json_option
+@click.pass_obj
+def retire(state: State, role: str, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Give up the older of two keys, when everybody knows the new one. The gateway must be stopped.
+
+    \b
+    Example: vestibule key retire log
+    """
+    from gateway.app.rotate import RETIRED as EXPLAINED
+    from gateway.app.rotate import retire_key
+
+    state.must_hold_store()
+    chosen: Any = role
+    done = retire_key(state.layout, chosen, asker(yes, "Retire it?"), dry_run=dry_run)
+    if as_json:
+        output.write_json(_rotated_document(done, dry_run))
+        return
+    click.echo(f"old  {done.old}\nnew  {done.new}")
+    if dry_run:
+        output.note(f"{EXPLAINED[done.role]}. Nothing was changed.")
+        return
+    output.note(
+        "What comes next: `vestibule run`, then a new card for the roster, which lists the new key alone:"
+    )
+    output.note("  `vestibule peer invite`, `vestibule peer update CARD`")
+
+
+def _rotated_document(done: Rotated, dry_run: bool) -> dict[str, Any]:
+    return {
+        "role": done.role,
+        "old": done.old,
+        "new": done.new,
+        "entry": done.entry if done.entry >= 0 else None,
+        "asked": answers_document(done.answers),
+        "dry_run": dry_run,
+    }

@@ -1,8 +1,7 @@
-"""`ledger`: the transparency log as files for anybody, and taking over a store that was moved."""
+"""`ledger`: the transparency log as files for anybody, taking over a store that was moved, and what `recover` has."""
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 
@@ -10,21 +9,24 @@ import click
 
 from gateway.app.cli import output
 from gateway.app.cli.batches import batches
+from gateway.app.cli.elsewhere import answers_document, asking, known_here, show_answers, sources
 from gateway.app.cli.progress import progress_option, reporting
+from gateway.app.cli.recover import catch_up, new_generation, restore
 from gateway.app.cli.state import State
 from gateway.tlog.text import encode_base64
 
 
 @click.group()
 def ledger() -> None:
-    """The transparency log of this gateway.
+    """The transparency log of this gateway, and what to do when a disk, a key or a backup is lost.
 
     \b
     Example: vestibule ledger export ./log
     """
 
 
-ledger.add_command(batches)
+for command in (batches, catch_up, restore, new_generation):
+    ledger.add_command(command)
 
 
 @ledger.command("export")
@@ -59,20 +61,29 @@ def export(state: State, directory: Path, as_json: bool, progress: str) -> None:
 @click.option(
     "--reason", default="moved", show_default=True, help="A word for the entry, like disk or machine."
 )
+@click.option(
+    "--witness",
+    "urls",
+    multiple=True,
+    metavar="URL",
+    help="Who may know whether the old copy went on. May be repeated. Where nothing is said, the peers of the roster.",
+)
 @output.json_option
 @click.pass_obj
-def adopt(state: State, yes: bool, reason: str, as_json: bool) -> None:
+def adopt(state: State, yes: bool, reason: str, urls: tuple[str, ...], as_json: bool) -> None:
     """Take over a store that was copied or moved here, on another disk or another machine.
 
     Only where the old copy will never run again: two that sign one log are evidence against each other, for ever.
-    That you adopted it becomes an entry of the log.
+    Peers are asked whether it went on. That you adopted it becomes an entry of the log.
 
     \b
     Example: vestibule ledger adopt --reason disk
     """
     from gateway.app.adopt import adopt_store
+    from gateway.store.keyfiles import load_keys
 
     state.must_hold_store()
+    known = known_here(state, load_keys(state.layout).origin)
 
     def confirm(question: str) -> bool:
         if yes:
@@ -81,11 +92,16 @@ def adopt(state: State, yes: bool, reason: str, as_json: bool) -> None:
         # Nobody to ask is a no: this is never answered by a default.
         return sys.stdin.isatty() and click.confirm("Take it over?", err=True)
 
-    done = asyncio.run(adopt_store(state.layout, confirm, reason))
+    done = asking(
+        state,
+        lambda get: adopt_store(state.layout, confirm, reason, sources(urls, known), get, known.signed),
+    )
     if as_json:
         root = encode_base64(done.root)
-        output.write_json({"size": done.size, "root": root, "links": done.links})
+        asked = answers_document(done.answers)
+        output.write_json({"size": done.size, "root": root, "links": done.links, "asked": asked})
         return
+    show_answers(done.answers)
     click.echo(f"The store is taken over at {output.plural(done.size, 'entry', 'entries')}.")
     output.note(
         f"{output.plural(done.links, 'link')} ended; the devices make new ones. Go on with `vestibule run`."

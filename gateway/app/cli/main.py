@@ -29,7 +29,7 @@ VERBS: dict[str, dict[str, Verb]] = {
         "stop": Verb(_CLI + "setup", "stop", "Stop the gateway in order, and wait until it is gone."),
         "status": Verb(_CLI + "status", "status", "How the gateway is, why, and what to do."),
         "migrate": Verb(_CLI + "setup", "migrate", "Bring an older store to this version's format."),
-        "key": Verb(_CLI + "key", "key", "Public keys, and the escrow of the private ones."),
+        "key": Verb(_CLI + "key", "key", "Public keys; escrow and rotation of the private ones."),
     },
     "Record": {
         "pair": Verb(_CLI + "pair", "pair", "Pair a headset: a code as text, QR and file."),
@@ -44,7 +44,7 @@ VERBS: dict[str, dict[str, Verb]] = {
         "fsck": Verb(_CLI + "verify", "fsck", "Check that everything stored fits together."),
         "prove": Verb(_CLI + "prove", "prove", "Write the proof of one sample, or of one batch."),
         "audit": Verb(_CLI + "audit", "audit", "Follow a log from outside, and notice when it is rewritten."),
-        "ledger": Verb(_CLI + "ledger", "ledger", "The transparency log: export it, adopt a moved store."),
+        "ledger": Verb(_CLI + "ledger", "ledger", "The transparency log: export it, and go on after a loss."),
     },
 }
 

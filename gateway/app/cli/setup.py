@@ -51,7 +51,7 @@ def init(state: State, origin: str | None, name: str | None, actor: str | None, 
     chosen = origin or _ask_origin()
     if fault := _origin_fault(chosen):
         raise LocalError("origin", f"the origin {fault}", "For example: --origin clinic.example/rig-1")
-    asyncio.run(init_store(state.layout, chosen, name or _name_of(chosen), actor or _actor()))
+    asyncio.run(init_store(state.layout, chosen, name or name_of(chosen), actor or actor_here()))
     keys = public_keys(state)
     if as_json:
         output.write_json({"data_dir": str(state.data_dir), "config": str(state.layout.config), **keys})
@@ -91,13 +91,13 @@ def _origin_fault(origin: str) -> str | None:
     return rule().check(origin)
 
 
-def _name_of(origin: str) -> str:
+def name_of(origin: str) -> str:
     """The last part of an origin where it can be a gateway's name."""
     last = origin.rstrip("/").rpartition("/")[2].lower()
     return last if re.fullmatch(r"[a-z0-9-]{1,32}", last) else "rig-1"
 
 
-def _actor() -> str:
+def actor_here() -> str:
     """Who runs this, also behind sudo: root itself needs no permission to look at a proof."""
     sudo = os.environ.get("SUDO_UID", "")
     return f"uid:{sudo}" if os.geteuid() == 0 and sudo.isdecimal() else f"uid:{os.getuid()}"

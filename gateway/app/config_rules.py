@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.core.member import valid_url
 from gateway.errors import ProofError
 from gateway.tlog.checkpoint import MAX_ORIGIN_BYTES
-from gateway.tlog.note import parse_vkey
+from gateway.tlog.note import ED25519, parse_vkey
 
 Key = tuple[str, ...]
 Place = tuple[int, int]
@@ -22,9 +23,6 @@ Place = tuple[int, int]
 
 _NAME = re.compile(r"[a-z0-9-]{1,32}")
 _LISTEN = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):(?P<port>\d{1,5})")
-_URL = re.compile(
-    r"https?://(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(?::\d{1,5})?(?:/[A-Za-z0-9._~/-]*[A-Za-z0-9._~-])?"
-)
 _ACTOR = re.compile(r"(uid|gid):(0|[1-9]\d{0,9})")
 _TYPE_NAMES = {
     bool: "true or false",
@@ -132,11 +130,11 @@ def listen() -> Rule:
 
 
 def base_url() -> Rule:
-    """Return the rule for the address under which others reach this gateway; empty for none."""
-    says = 'a URL with host and port, like "https://rig-1.clinic.example:4749", or ""'
+    """Return the rule for the address under which others reach this gateway, as a roster takes it; empty for none."""
+    says = 'a URL like "https://rig-1.clinic.example:4749", in lower case, no slash at its end, or ""'
 
     def fault(value: str) -> str | None:
-        return None if not value or _URL.fullmatch(value) else f"must be {says}, not {describe(value)}"
+        return None if not value or valid_url(value) else f"must be {says}, not {describe(value)}"
 
     return Rule(str, says, fault)
 
@@ -150,7 +148,8 @@ def log_keys() -> Rule:
             if not isinstance(item, str):
                 return f"must be {says}"
             try:
-                parse_vkey(item)
+                if parse_vkey(item).sig_type != ED25519:
+                    return f"must be {says}: one of them is the key of a witness, not of a log"
             except ProofError as error:
                 return f"must be {says}: {error.message}"
         return None

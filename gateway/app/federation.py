@@ -45,6 +45,8 @@ from gateway.tlog.fork import Fork
 
 RETRY_S: Final = 5.0  # after peers.db failed
 ROOM_FACTOR: Final = 4
+ROOM_SHARE: Final = 10  # a tenth of the disk stays free of copies, but no more than
+MOST_ROOM_BYTES: Final = 16 << 30
 LEARN_S: Final = 5.0  # how long the others are waited for, once one was heard, by a witness without memory
 TOLD_S: Final = 1.0  # from the first word of the last of them until it has told its heads: two exchanges
 LOOK_S: Final = 0.1
@@ -157,7 +159,9 @@ class Federation:
         )
         if report.fork is not None:
             await self.machines.steps.step(gossiping.ForkFound(keys.origin, report.fork))
-        guard.require(report, self._config.peers.start_alone or not sources)
+        # Without a roster nobody can be asked: of a store that is not in a federation yet, or lost its peers.db.
+        alone = not sources and (head.size == 0 or not self._fresh)
+        guard.require(report, self._config.peers.start_alone or alone)
         if ours.frozen:
             raise guard.Forked("there is evidence against this log in peers.db")
         word, signed, _ = guard.judge_note(self.house.log_vkeys, head, self._shelf, ours.note)
@@ -178,17 +182,18 @@ class Federation:
     async def run(self) -> None:
         """Take part, until cancelled; after whatever broke, peers.db is opened and read again."""
         while True:
+            # In a task of its own: an error on the way out of a cancelled one hides that it was cancelled.
+            part = asyncio.create_task(self._take_part(), name="taking-part")
             try:
-                await self._take_part()
-            except* Exception as group:
-                for error in _leaves(group):
+                await asyncio.wait((part,))
+            finally:
+                self.machines.steps.turn.failed = True
+                part.cancel()
+                await asyncio.wait((part,))
+                broken = None if part.cancelled() else part.exception()
+                for error in _leaves(broken):
                     if not isinstance(error, StoreError):
                         self._observer.bug(type(error).__name__, place_of(error))
-            self.machines.steps.turn.failed = True
-            # An error on the way out of a cancelled task hides that it was cancelled (Python before 3.13).
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise asyncio.CancelledError
             await self._again()
 
     async def _again(self) -> None:
@@ -289,12 +294,14 @@ class Federation:
         return self.membership.signed.raw if self.membership.signed else b""
 
     def _room(self) -> bool:
-        """Whether copies of other logs may grow: several times what recording needs is kept free for it."""
+        """Whether copies of other logs may grow: one member alone can fill every disk, so much is left to recording."""
         try:
-            free = os.statvfs(self._layout.data_dir)
+            disk = os.statvfs(self._layout.data_dir)
         except OSError:
             return False
-        return free.f_bavail * free.f_frsize > ROOM_FACTOR * self._config.limits.free_disk_floor_bytes
+        share = min(disk.f_blocks * disk.f_frsize // ROOM_SHARE, MOST_ROOM_BYTES)
+        floor = max(ROOM_FACTOR * self._config.limits.free_disk_floor_bytes, share)
+        return disk.f_bavail * disk.f_frsize > floor
 
     def _trusted(self) -> list[bytes]:
         return [der for member in self.membership.others for der in member.certs]
@@ -351,9 +358,9 @@ def _rolled_back(what: str) -> StoreRefused:
     )
 
 
-def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
+def _leaves(error: BaseException | None) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _leaves(one)
+    elif error is not None:
+        yield error

@@ -86,6 +86,10 @@ class Machines:
         self._stored = state.logs
         self._left: dict[str, Followed] = {}
         self._forks: dict[str, Fork] = {}
+        self._witnessed: dict[str, tuple[VerifierKey, ...]] = {}
+        for vkey in map(parse_vkey, outside.witnessed):
+            # two of one name while a log's key is being rotated
+            self._witnessed[vkey.name] = (*self._witnessed.get(vkey.name, ()), vkey)
         self._unsettled = state.fresh
         house, keys = outside.house, outside.house.keys
         stored = state.logs.get(keys.origin)
@@ -144,9 +148,9 @@ class Machines:
                 self.logs.drop(log.origin)
         for origin, vkeys in wanted.items():
             self._follow(origin, vkeys, data=True)
-        for vkey in map(parse_vkey, self._out.witnessed):
-            if self.logs.of(vkey.name) is None:
-                self._follow(vkey.name, (vkey,), data=False)
+        for origin, vkeys in self._witnessed.items():
+            if self.logs.of(origin) is None:
+                self._follow(origin, vkeys, data=False)
         roster, us = membership.roster, membership.us
         if us is not None and us.name != self._name:
             self._name = us.name
@@ -209,6 +213,7 @@ class Machines:
             self._out.period_ns,
             time.monotonic_ns(),
             membership.doc,
+            self._out.room,
         )
 
     def _behind(self, origin: str) -> None:
@@ -218,10 +223,10 @@ class Machines:
         await self._out.store.keep([kept])
 
     def _certs_of(self, url: str) -> tuple[bytes, ...] | None:
-        for member in self._out.membership.others:
-            if url == member.url or url.startswith(f"{member.url}/"):
-                return member.certs
-        return None
+        # Of the longest address, as one member's may be the beginning of another's, or the same.
+        there = [m for m in self._out.membership.others if f"{url}/".startswith(f"{m.url}/")]
+        longest = max((len(member.url) for member in there), default=0)
+        return tuple(der for m in there if len(m.url) == longest for der in m.certs) or None
 
     def _sources(self, log: Followed) -> list[Source]:
         """Where a log can be copied from: its own gateway first, then whoever else answers."""

@@ -51,6 +51,7 @@ class Gossip:
         period_ns: mean time between two rounds.
         now_ns: monotonic clock at the start.
         roster_doc: the raw document of a version, or None where it is not here.
+        room: whether the disk has room for entries of others; heads are followed without them too.
     """
 
     def __init__(
@@ -64,12 +65,13 @@ class Gossip:
         period_ns: int,
         now_ns: int,
         roster_doc: Callable[[int], bytes | None],
+        room: Callable[[], bool] = lambda: True,
     ) -> None:
         self.wake_at = now_ns + fraction(random, period_ns)
         self.liveness = Liveness(random, period_ns, now_ns)
         self._circle = Circle(me, roster, logs, period_ns)
         self._own = OwnHead(self._circle, shelves)
-        self._hearing = Hearing(self._circle, shelves, self._own)
+        self._hearing = Hearing(self._circle, shelves, self._own, room)
         self._telling = Telling(self._circle, shelves, random, witness, roster_doc, period_ns)
         self._random = random
         self._period_ns = period_ns

@@ -6,7 +6,7 @@ over, and nothing is remembered of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from gateway.core.circle import Circle, Peer, Turn
@@ -29,12 +29,14 @@ class Hearing:
         circle: members and logs.
         shelves: entries and tiles.
         own: our own log's heads.
+        room: whether the disk has room for entries of others.
     """
 
-    def __init__(self, circle: Circle, shelves: Shelves, own: OwnHead) -> None:
+    def __init__(self, circle: Circle, shelves: Shelves, own: OwnHead, room: Callable[[], bool]) -> None:
         self._circle = circle
         self._shelves = shelves
         self._own = own
+        self._room = room
 
     def take(self, turn: Turn, peer: Peer, messages: Iterable[wire.Message]) -> None:
         """Take in all of a body that is no question."""
@@ -60,7 +62,7 @@ class Hearing:
             return
         match judge(log, head, self._shelves(log.origin)):
             case Onward() as onward:
-                turn.effects += accept(log, onward)
+                turn.effects += accept(log, onward, entries=self._room())
                 turn.moved.add(log.hash)
                 if log.data and log.tree.size < log.size:
                     turn.effects.append(Behind(log.origin, turn.name))

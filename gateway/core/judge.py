@@ -109,8 +109,12 @@ def judge(log: Followed, head: Head, shelf: Shelf) -> Verdict:
     return _later(log, checkpoint, signed, head)
 
 
-def accept(log: Followed, onward: Onward) -> list[Keep]:
+def accept(log: Followed, onward: Onward, *, entries: bool = True) -> list[Keep]:
     """Follow a log to its next head.
+
+    Args:
+        log, onward: as they were judged.
+        entries: whether those that came with it are kept; without room for them the head is followed all the same.
 
     Returns:
         What must be durable before the head is cosigned or told.
@@ -118,7 +122,7 @@ def accept(log: Followed, onward: Onward) -> list[Keep]:
     kept: list[Keep] = []
     if onward.checkpoint.size > log.size:
         kept.append(log.advance(onward.checkpoint, onward.note))
-    if onward.tree is not None:
+    if entries and onward.tree is not None:
         first = log.tree.size
         writes = tile_updates(first, onward.leaves, log.tails)
         log.tree, log.tails = onward.tree, tails_after(log.tails, writes)

@@ -51,9 +51,7 @@ MAX_PULLS: Final = 8  # logs at a time; others wait for their turn
 MAX_FETCHES: Final = 8  # in all, so that bundles take 128 MiB at the very worst
 MAX_TRIES: Final = 3  # sources in a row that were of no use, before a log goes to the end of the queue
 SECOND_NS: Final = 1_000_000_000
-AWAY_NS: Final = (
-    SECOND_NS  # a source that did not answer is left alone for so long, then for twice as long ...
-)
+AWAY_NS: Final = SECOND_NS  # for which a source that did not answer is left alone, then for twice as long ...
 LIAR_NS: Final = 60 * SECOND_NS  # the same after wrong bytes
 MAX_DOUBLINGS: Final = 6
 ROOM_NS: Final = 10 * SECOND_NS  # between looks whether the disk has room again

@@ -265,7 +265,8 @@ def verify_note(note: Note, vkeys: Sequence[VerifierKey]) -> list[VerifierKey]:
         if known.setdefault((vkey.name, vkey.key_id), vkey) != vkey:
             raise LocalError("vkey_twice", "two verifier keys share one name and one id")
     signers: list[VerifierKey] = []
-    for signature in note.signatures:
+    # Each line once: anybody can copy a good one sixty times, and whoever reads it would pay for each.
+    for signature in dict.fromkeys(note.signatures):
         key = known.get((signature.name, signature.key_id))
         if key is None or key.sig_type not in KNOWN_TYPES:
             continue

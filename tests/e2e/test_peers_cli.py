@@ -1,4 +1,4 @@
-"""A federation as people make one: by the commands, with cards as files, and a proof that outsiders hold to a quorum."""
+"""A federation as people make one: by the commands, with cards as files; and a proof that is held to a quorum."""
 
 from __future__ import annotations
 

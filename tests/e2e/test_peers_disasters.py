@@ -1,5 +1,5 @@
-"""What happens to a rig: a lost disk with and without escrowed keys, a clone, an old backup, a machine set back as a whole,
-keys changed while others record. After each the federation is level, and every check is clean."""
+"""What happens to a rig: a lost disk with and without escrowed keys, a clone, an old backup, a machine set back as a
+whole, keys changed while others record. After each the federation is level, and every check is clean."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def size_of(gateway: Gateway) -> int:
 
 
 def in_place(backup: Path, data_dir: Path) -> None:
-    """Set a store back as a snapshot of the machine does: other bytes in the same files, so that nothing else differs."""
+    """Set a store back as a snapshot of the machine does: other bytes in the same files, and nothing else differs."""
     for path in sorted(data_dir.rglob("*")):
         kept = backup / path.relative_to(data_dir)
         if path.is_file() and not path.is_socket():

@@ -1,5 +1,5 @@
-"""A log that contradicts itself, among real gateways: the proof of it reaches everybody, outlives restarts, and convinces
-outsiders; the accused stops signing."""
+"""A log that contradicts itself, among real gateways: the proof of it reaches everybody, outlives restarts, and
+convinces outsiders; the accused stops signing."""
 
 from __future__ import annotations
 

@@ -51,13 +51,17 @@ def member(name: str, generation: int = 1) -> Member:
 ROSTER_KEYS = (VerifierKey.of("federation", key_of("federation", "roster").public),)
 
 
-class BigRoster(Roster):
-    """A roster of more members than a document holds; it remembers its hash, as a thousand machines ask for it."""
+class SharedRoster(Roster):
+    """A roster that many machines of one process share: it remembers its hash."""
 
-    __slots__ = ()
+    __slots__ = ("_digest",)
 
     def hash(self) -> bytes:
-        return bytes(32)
+        if not hasattr(self, "_digest"):
+            # One of a thousand members is longer than a document may be, and is never told.
+            digest = super().hash() if self.policy else bytes(32)
+            object.__setattr__(self, "_digest", digest)
+        return self._digest
 
 
 @lru_cache(64)
@@ -66,7 +70,7 @@ def roster_of(names: tuple[str, ...]) -> SignedRoster:
     members = tuple(map(member, names))
     if len(members) > 40:
         faulty = (len(members) - 1) // 3
-        roster = BigRoster(bytes(16), 1, None, 0, ROSTER_KEYS, 1, faulty, members, (), 0, "")
+        roster = SharedRoster(bytes(16), 1, None, 0, ROSTER_KEYS, 1, faulty, members, (), 0, "")
         return SignedRoster(roster, (), b"")
     return signed_roster(1, None, members)
 
@@ -75,7 +79,9 @@ def signed_roster(version: int, prev: bytes | None, members: tuple[Member, ...])
     """A version of a roster, signed."""
     faulty = (len(members) - 1) // 3
     roster = make_roster(bytes(16), version, prev, 0, ROSTER_KEYS, 1, faulty, members)
-    return sign_roster(roster, key_of("federation", "roster"), "federation")
+    signed = sign_roster(roster, key_of("federation", "roster"), "federation")
+    shared = SharedRoster(bytes(16), version, prev, 0, ROSTER_KEYS, 1, faulty, members, (), 0, roster.policy)
+    return SignedRoster(shared, signed.sigs, signed.raw)
 
 
 @lru_cache(64)

@@ -161,7 +161,7 @@ class Peer:
         if self.own.size:
             self._published()
         for log in self.logs:
-            if boot == self.boot:
+            if boot == self.boot and log.tree.size < log.size:
                 self._step(lambda log=log: self._mirrored(mev.Wanted(log.origin)))  # type: ignore[misc]
         self._wake_later()
 

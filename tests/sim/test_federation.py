@@ -160,7 +160,7 @@ class Run:
             sybil.start()
         self._eclipse()
         self._measure()
-        world.run(world.now_ns + 2 * SECOND)
+        world.run(world.now_ns + 3 * SECOND // 2)
         self._cut()
         world.run(world.now_ns + s.cut_s * SECOND)
         self._crashes()
@@ -188,7 +188,7 @@ class Run:
         reached = world.run(self.since_ns + LIMIT_ROUNDS * PERIOD_NS, self._reached())
         self.rounds_taken = (world.now_ns - self.since_ns) / PERIOD_NS
         assert reached, f"not within {LIMIT_ROUNDS} rounds: {self.missing()}"
-        world.run(world.now_ns + 2 * SECOND)
+        world.run(world.now_ns + SECOND)
         self.judge()
         assert self.rounds_taken <= s.rounds, f"after {self.rounds_taken:.1f} rounds, not within {s.rounds}"
 

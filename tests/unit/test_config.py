@@ -17,6 +17,7 @@ from gateway.app.cli.main import root
 from gateway.app.config import FORMAT, SECTIONS, Problem, check, default_text, load, warnings
 from gateway.app.config_rules import locate
 from gateway.errors import EXIT_REFUSED, ConfigError
+from gateway.tlog.note import VerifierKey
 
 EXAMPLE = ("rig-1", "vestibule.example/rig-1", "uid:0")
 GOOD = 'format = 1\n[gateway]\nname = "rig-1"\norigin = "vestibule.example/rig-1"\n'
@@ -206,6 +207,25 @@ def test_bad_origins_are_refused(origin: str) -> None:
     assert [p.key for p in check(f'format = 1\n[gateway]\nname = "a"\norigin = "{origin}"')] == [
         "gateway.origin"
     ]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://rig-1:4749", "https://rig-1/", "https://Rig-1:4749", "https://", "rig-1:4749"]
+)
+def test_a_url_that_no_roster_takes_is_refused(url: str) -> None:
+    assert [p.key for p in check(f'{GOOD}[peers]\nurl = "{url}"')] == ["peers.url"]
+
+
+@pytest.mark.parametrize("url", ["", "https://rig-1.clinic.example:4749", "https://[2001:db8::1]:4749/a"])
+def test_a_url_that_a_roster_takes_is_taken(url: str) -> None:
+    assert check(f'{GOOD}[peers]\nurl = "{url}"') == []
+
+
+def test_a_log_to_cosign_is_named_by_its_key_not_by_that_of_a_witness() -> None:
+    keys = {kind: VerifierKey.of("log.example", bytes(31) + b"\1", kind).encode() for kind in (1, 4)}
+    lines = {kind: f'{GOOD}[peers]\nenabled = true\n[witness]\nlogs = ["{keys[kind]}"]' for kind in keys}
+    assert check(lines[1]) == []
+    assert [p.key for p in check(lines[4])] == ["witness.logs"]
 
 
 @pytest.mark.parametrize("listen", ["4747", ":4747", "0.0.0.0:65536", "0.0.0.0", "a b:1", "::1:4747"])

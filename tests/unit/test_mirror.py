@@ -308,6 +308,9 @@ def test_tiles_of_a_head_are_of_one_source_so_that_no_other_is_blamed() -> None:
     world.pending.clear()
     world.step(Missing(first, answered=False))  # bob is asked from here on
     world.step(Got(second, bytes(second.limit)))
+    world.pending.sort(key=lambda fetch: fetch.path == second.path)
+    fetch = world.pending.pop(0)
+    world.step(Got(fetch, honest(branch())(fetch.origin, fetch.path) or b""))
     world.pull()
     check_whole(world, branch(), 700)
     assert not world.blamed

@@ -14,12 +14,8 @@ from click.testing import CliRunner, Result
 
 from gateway.app.cli.main import root
 from gateway.core.follow import KeepCosigned, KeepHead, KeepRoster
-from gateway.core.member import Member
-from gateway.core.roster import make_roster, sign_roster
 from gateway.errors import EXIT_REFUSED, EXIT_TRY_LATER, EXIT_USAGE, EXIT_VERIFY
 from gateway.keys.did import did_key
-from gateway.keys.sign import SigningKey
-from gateway.net.peer_tls import certificate
 from gateway.store.keyfiles import load_keys
 from gateway.store.layout import Layout
 from gateway.store.mark import Mark
@@ -27,7 +23,8 @@ from gateway.store.peers import PeerStore
 from gateway.store.snapshot import Snapshot
 from gateway.tlog.checkpoint import Checkpoint, sign_checkpoint
 from gateway.tlog.fork import parse_fork, verify_fork
-from gateway.tlog.note import COSIGNATURE, VerifierKey, parse_vkey
+from gateway.tlog.note import parse_vkey
+from tests import rosters
 from tests.mirrors import Mirror, export, lie, record
 from tests.stores import ORIGIN, Facts, copy_store, make_store
 
@@ -195,52 +192,24 @@ async def test_adopt_asks_whom_it_is_told_to(case: Case, tmp_path: Path) -> None
     assert [(one["says"], one["size"]) for one in done["asked"]] == [("same", case.now)]  # type: ignore[attr-defined]
 
 
-def member(name: str, url: str, origin: str, keys: tuple[SigningKey, ...]) -> Member:
-    log, witness, entry, tls = keys
-    return Member(
-        name,
-        did_key(entry.public),
-        (VerifierKey.of(origin, log.public),),
-        (VerifierKey.of(f"{origin}/witness", witness.public, COSIGNATURE),),
-        url,
-        (certificate(tls, name),),
-        name,
-    )
-
-
 async def test_where_nothing_is_said_the_roster_is_asked_and_evidence_kept(
     case: Case, tmp_path: Path
 ) -> None:
     store = case.behind(tmp_path / "store")
     layout = Layout(store)
     keys = load_keys(layout)
-    other = tuple(SigningKey(bytes([n]) * 32) for n in range(1, 5))
-    own = (keys.log, keys.witness, keys.entry, keys.tls)
     with Snapshot(layout.database) as snapshot:
         head = snapshot.head()
     signed = sign_checkpoint(Checkpoint(ORIGIN, head.size, head.root), ORIGIN, keys.log)
     lying = tmp_path / "lying"
     shutil.copytree(case.log, lying)
-    roster_key = SigningKey(b"r" * 32)
-    # A roster holds https alone; nothing answers there, which is what is shown.
-    members = [
-        member("gw01", "https://127.0.0.1:8", ORIGIN, own),
-        member("gw02", "https://127.0.0.1:9", "gw02.clinic.example/vrlog", other),
-    ]
-    roster = make_roster(
-        federation=bytes(16),
-        version=1,
-        prev=None,
-        at_ms=1,
-        keys=[VerifierKey.of("roster", roster_key.public)],
-        threshold=1,
-        faulty=0,
-        members=members,
-        outside=[],
-        outside_threshold=0,
+    us = rosters.member(
+        "gw01", log=keys.log_vkeys, witness=keys.witness_vkeys, did=did_key(keys.entry.public)
     )
+    # A roster holds https alone, and nobody answers there: which is what is shown.
+    other = rosters.member("gw02", url="https://127.0.0.1:9")
+    raw = rosters.signed(rosters.roster(us, other)).raw
     peers = await PeerStore.open(layout.peers, create=True)
-    raw = sign_roster(roster, roster_key, "roster").raw
     await peers.keep(
         [
             KeepRoster(1, raw),
@@ -251,6 +220,8 @@ async def test_where_nothing_is_said_the_roster_is_asked_and_evidence_kept(
     await peers.close()
     away = await at(store, "ledger", "catch-up", "--yes", "--json")
     assert away.exit_code == EXIT_TRY_LATER, away.output
+    dry = await told(store, "key", "rotate", "log", "--dry-run")
+    assert [(one["name"], one["says"]) for one in dry["asked"]] == [("gw02", "away")]  # type: ignore[attr-defined]
     lie(case.facts.layout, lying, head.size, bytes(32))
     async with Mirror({ORIGIN: lying}) as mirror:
         forked = await at(store, "ledger", "catch-up", "--from", mirror.url, "--yes")

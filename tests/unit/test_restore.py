@@ -9,27 +9,36 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gateway.app import config
 from gateway.app.catch_up import Caught, catch_up
+from gateway.app.cycle import Cycle, commit
 from gateway.app.fsck import fsck_store
 from gateway.app.guard import Forked, Source
 from gateway.app.init import init_store
+from gateway.app.membership import Membership
 from gateway.app.restore import restore_store
 from gateway.app.rotate import rotate_key
 from gateway.app.startup import open_store
 from gateway.app.verify import verify_store
+from gateway.core.ledger import Ledger
+from gateway.core.records import Writes
 from gateway.entries.envelope import decode_entry
+from gateway.entries.types import roster_body
 from gateway.errors import ConfigError, LocalError, StoreError, StoreRefused, Unreachable
+from gateway.keys.did import did_key
 from gateway.store import unfinished
 from gateway.store.escrow import Escrowed, escrow_bundle, open_escrow
 from gateway.store.keyfiles import load_keys
 from gateway.store.layout import Layout
 from gateway.store.mark import Mark
+from gateway.store.peers import PeerStore
 from gateway.store.snapshot import Snapshot
 from gateway.tlog.checkpoint import open_checkpoint
 from gateway.tlog.tiles import root_from_tiles
+from tests import rosters
 from tests.kills import killed_at_each_step
 from tests.mirrors import Mirror, export, get, lie, record
 from tests.stores import ACTOR, NAME, ORIGIN, Facts, make_store
@@ -284,6 +293,45 @@ async def test_an_escrow_from_before_a_rotation_of_the_entry_key_is_refused(tmp_
         assert not (tmp_path / "early").exists()
         await restored(Layout(tmp_path / "late"), late, mirror.source)
     clean(Layout(tmp_path / "late"))
+
+
+async def test_the_roster_comes_back_out_of_the_log(tmp_path: Path) -> None:
+    facts = await make_store(tmp_path / "data", batches=1, frames=4)
+    keys = load_keys(facts.layout)
+    us = rosters.member("gw01", log=keys.log_vkeys, did=did_key(keys.entry.public))
+    first = rosters.roster(us)
+    second = rosters.following(first, us, rosters.member("gw02"))
+    left = rosters.roster(us, federation=bytes(16))
+    documents = [rosters.signed(roster) for roster in (left, first, second)]
+    store = await open_store(facts.layout)
+    try:
+        ledger = Ledger(ORIGIN, store.keys.log_keys, store.keys.entry, store.frontier, store.tails)
+        bodies = [
+            roster_body(
+                ledger.gateway, n, one.roster.version, one.roster.hash(), msgspec.json.decode(one.raw)
+            )
+            for n, one in enumerate(documents)
+        ]
+        await commit(store.disk, Cycle(Writes(), store.boot, plan=ledger.plan(bodies)))
+    finally:
+        await store.close()
+    export(facts.layout, tmp_path / "log")
+    layout = Layout(tmp_path / "new")
+    async with Mirror({ORIGIN: tmp_path / "log"}) as mirror:
+        done = await restored(layout, escrow_of(facts.layout), mirror.source)
+    assert done.done is not None
+    assert done.done.roster == 2
+    peers = await PeerStore.open(layout.peers)
+    try:
+        membership = await Membership.load(peers, ORIGIN, did_key(keys.entry.public))
+        state = await peers.load()
+    finally:
+        await peers.close()
+    assert membership.roster == second
+    assert membership.us == us
+    assert (membership.entered, [one.name for one in membership.others]) == (2, ["gw02"])
+    assert state.fresh, "its witness asks the others first"
+    clean(layout)
 
 
 @pytest.mark.slow

@@ -78,6 +78,7 @@ class Federation:
         self._courier = Courier(self._client, self._answered, self._unreached)
         self._wake = asyncio.Event()
         self._told = b""
+        self._fresh = True
         self._lock = asyncio.Lock()
         self.joining = Joining(
             membership, self._client, observer, house.enter, lambda: self.machines.steps, self._roster_changed
@@ -133,6 +134,7 @@ class Federation:
             forked=self._forked,
             roster=self._roster_changed,
         )
+        self._fresh = state.fresh
         machines = Machines(outside, state, reactions)
         await machines.resume()
         self.machines, self._told = machines, b""

@@ -32,8 +32,8 @@ Reason = Literal[
 """Why something was refused, shed, reset or held: also the label of its metric."""
 
 PeerReason = Literal[
-    "body", "roster", "heads", "head", "signature", "proof", "entries", "frozen", "unknown_log", "cosignature",
-    "evidence", "store", "not_a_member", "rate", "too_large", "timeout", "network", "tls", "status", "other",
+    "body", "roster", "head", "signature", "proof", "entries", "evidence", "rate", "too_large", "network", "tls",
+    "status", "store", "other",
 ]  # fmt: skip
 """Why something of a peer was refused, or a request to one failed."""
 

@@ -6,6 +6,7 @@ Recording and signing wait for none of it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -23,6 +24,7 @@ from gateway.core.confirm_events import (
     Effect,
     Event,
     HeadSeen,
+    TellOwn,
     Tick,
     Unanswered,
 )
@@ -44,6 +46,7 @@ class Confirming:
         certs: URL -> certificates that must be there; None asks whatever stands there (witnesses outside).
         keep: makes the newest confirmed head durable.
         own: has our own witness cosign a head, and returns the line; empty where it must not.
+        tell_own: has gossip tell our newest head to all members.
         alarm: told when somebody shows a head of ours that our log does not have.
         observer: takes events.
         cosigned: what was confirmed last, if anything.
@@ -56,6 +59,7 @@ class Confirming:
         certs: Callable[[str], tuple[bytes, ...] | None],
         keep: Callable[[KeepCosigned], Awaitable[None]],
         own: Callable[[bytes], Awaitable[str]],
+        tell_own: Callable[[], Awaitable[None]],
         alarm: Callable[[Alarm], Awaitable[None]],
         observer: Observer,
         cosigned: KeepCosigned | None = None,
@@ -68,6 +72,7 @@ class Confirming:
         self._certs = certs
         self._keep = keep
         self._own = own
+        self._tell_own = tell_own
         self._alarm = alarm
         self._observer = observer
         self._waiting: list[Event] = []
@@ -87,7 +92,7 @@ class Confirming:
         async with asyncio.TaskGroup() as asks:
             while True:
                 taken, self._waiting = self._waiting, []
-                for event in (*taken, Tick()):
+                for event in taken or (Tick(),):  # each looks at the clock
                     effects = self.machine.step(event, time.monotonic_ns(), time.time_ns() // 1_000_000)
                     for effect in effects:
                         await self._perform(effect, asks)
@@ -109,6 +114,8 @@ class Confirming:
                 asks.create_task(self._ask_head(effect), name=f"witness-{effect.witness}")
             case AskOwn(note):
                 asks.create_task(self._ask_own(note), name="witness-own")
+            case TellOwn():
+                asks.create_task(self._tell_members(), name="tell-own")
             case KeepCosigned():
                 await self._keep(effect)
                 self.note, self.size = effect.note, effect.size
@@ -134,6 +141,10 @@ class Confirming:
         except (Unreachable, RemoteError):
             pass  # it showed nothing
         self.tell(HeadSeen(ask.witness, note))
+
+    async def _tell_members(self) -> None:
+        with contextlib.suppress(VestibuleError):  # as of `_ask_own`; who was not told is asked
+            await self._tell_own()
 
     async def _ask_own(self, note: bytes) -> None:
         try:

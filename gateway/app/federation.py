@@ -325,8 +325,9 @@ class Federation:
     # ---- what we hear ---------------------------------------------------------------------------------------------
 
     async def _answered(self, peer: str, body: bytes) -> None:
-        await self.machines.steps.step(gossiping.Sent(peer), gossiping.Received(peer, body))
-        self.machines.confirming.tell(confirming.Heard(peer))
+        await self.machines.steps.step(gossiping.Received(peer, body))
+        if self.machines.confirming.machine.misses(peer):
+            self.machines.confirming.tell(confirming.Heard(peer))
 
     async def _unreached(self, peer: str, code: str) -> None:
         steps = self.machines.steps

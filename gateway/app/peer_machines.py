@@ -93,11 +93,9 @@ class Machines:
         self._unsettled = state.fresh
         house, keys = outside.house, outside.house.keys
         stored = state.logs.get(keys.origin)
-        self.ours = (
-            stored.followed(house.log_vkeys, ours=True)
-            if stored
-            else Followed(keys.origin, house.log_vkeys, ours=True)
-        )
+        # Not under a key that is retired, perhaps because somebody else has it: nobody is convinced by that any more.
+        vkeys = keys.log_vkeys
+        self.ours = stored.followed(vkeys, ours=True) if stored else Followed(keys.origin, vkeys, ours=True)
         # Before anything is judged by it: a head of ours that this does not reach is an alarm.
         self.ours.tree = frontier_from_tiles(outside.shelf, house.newest()[1])
         self.logs = Logs([self.ours])
@@ -108,11 +106,12 @@ class Machines:
             outside.store, self.logs, self.ours, self.shelf_of, witness, house.newest, reactions, outside.lock
         )
         self.confirming = Confirming(
-            Confirm(self.ours, outside.shelf, None, outside.name, state.cosigned),
+            Confirm(self.ours, outside.shelf, None, outside.name, state.cosigned, self._answers),
             outside.client,
             self._certs_of,
             self._keep_cosigned,
             self.steps.cosign_own,
+            self._tell_own,
             self.steps.alarmed,
             outside.observer,
             state.cosigned,
@@ -152,6 +151,9 @@ class Machines:
             if self.logs.of(origin) is None:
                 self._follow(origin, vkeys, data=False)
         roster, us = membership.roster, membership.us
+        # What the roster lists convinces others, whether it still signs here or not.
+        listed = us.log if us is not None else ()
+        self.ours.vkeys = tuple(dict.fromkeys((*listed, *self._out.house.keys.log_vkeys)))
         if us is not None and us.name != self._name:
             self._name = us.name
             self.steps.take_gossip(self._gossip(us.name))
@@ -218,6 +220,12 @@ class Machines:
 
     def _behind(self, origin: str) -> None:
         self.mirrors.wanted(origin)
+
+    async def _tell_own(self) -> None:
+        await self.steps.step(gossiping.TellOwn())
+
+    def _answers(self, member: str) -> bool:
+        return self.steps.gossip is not None and self.steps.gossip.liveness.answers(member)
 
     async def _keep_cosigned(self, kept: KeepCosigned) -> None:
         await self._out.store.keep([kept])

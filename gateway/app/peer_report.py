@@ -36,6 +36,12 @@ WORDS: Final[dict[str, events.PeerReason]] = {
     "checkpoint": "head",
     "checkpoint_origin": "head",
     "consistency": "proof",
+    "head_proof": "proof",
+    "head_entries": "entries",
+    "head_contradicts": "head",
+    "head_extensions": "head",
+    "bundle": "entries",
+    "tile": "entries",
 }
 """Code of an error -> the word it is counted under, where that is another."""
 

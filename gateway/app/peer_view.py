@@ -105,7 +105,7 @@ def summary(federation: Federation) -> Row:
         "frozen": [log.origin for log in machines.logs if log.frozen],
         "mirror_lag_entries": sum(max(log.size - log.whole_size, 0) for log in _mirrored(federation)),
         "learning": machines.steps.learning,
-        "down": machines.steps.failed is not None,
+        "down": machines.steps.failed,
         "confirmed": confirmed(federation),
     }
 

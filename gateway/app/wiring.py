@@ -25,6 +25,7 @@ from gateway.core.registry import Registry
 from gateway.core.roster import SignedRoster
 from gateway.core.sessions import Sessions
 from gateway.entries.types import roster_body
+from gateway.errors import StoreError
 from gateway.ids import SessionId, SubjectRef
 from gateway.rights.recording import Recording
 from gateway.store.layout import Layout
@@ -119,5 +120,9 @@ async def among_peers(
     def newest() -> tuple[bytes, int, bytes]:
         return house.checkpoint, house.ledger.size, house.ledger.root
 
-    ours = PeerHouse(store.keys, store.keys.known_log_vkeys, newest, reader, enter, spine.fail)
+    def stop(error: StoreError) -> None:
+        house.may_sign = False
+        spine.fail(error)
+
+    ours = PeerHouse(store.keys, store.keys.known_log_vkeys, newest, reader, enter, stop)
     return await Federation.open(layout, config, observer, ours)

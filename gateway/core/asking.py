@@ -20,6 +20,12 @@ MAX_LINES: Final = 64  # ours: signatures that are looked at in one answer
 MAX_TRIES: Final = 3  # times that one head is sent again at once, because the witness told its size
 FIRST_WAIT_NS: Final = 1_000_000_000
 LONGEST_WAIT_NS: Final = 30_000_000_000
+GRACE_NS: Final = 1_000_000_000
+"""Whom gossip told of a head is asked for it only if its cosignature has not come until then."""
+LEAST_PACE_NS: Final = 500_000_000
+MOST_PACE_NS: Final = 15_000_000_000  # so that what is shown to the world is confirmed and not old
+PACE_NS: Final = 400_000_000  # for each witness above `FEW`: a large federation is asked less often
+FEW: Final = 3
 
 Why = Literal[
     "",  # it cosigned what it was asked for last
@@ -106,6 +112,8 @@ class Asking:
     """A request is under way."""
     asked: Candidate | None = None
     """What it was asked for, until it answers."""
+    told: Candidate | None = None
+    """What gossip told it, until it is asked for that all the same."""
     failures: int = 0
     tries: int = 0
     not_before_ns: int = 0
@@ -113,6 +121,21 @@ class Asking:
     def row(self) -> WitnessRow:
         """What people are told."""
         return WitnessRow(self.name, self.url, self.size, self.why)
+
+    @property
+    def member(self) -> str:
+        """Whose witness it is."""
+        return member_of(self.name)
+
+    def awaited(self, candidate: Candidate) -> bool:
+        """Whether its line may still come."""
+        return self.asked is candidate or (self.told is candidate and self.wants(candidate))
+
+    def tell(self, candidate: Candidate, now_ns: int) -> None:
+        """Gossip tells it a head, unless it is in no state to answer soon."""
+        grace_ns = now_ns + GRACE_NS
+        if self.not_before_ns < grace_ns:
+            self.told, self.not_before_ns = candidate, grace_ns
 
     def wants(self, candidate: Candidate) -> bool:
         """Whether its line is missing, and it may give it: it holds no later head than this one."""
@@ -146,10 +169,25 @@ class Asking:
         self.why, self.not_before_ns = "other_size", now_ns
         return True
 
+    @property
+    def away(self) -> bool:
+        """Whether it did not answer, or had no time."""
+        return self.why in ("away", "busy")
+
     def back(self) -> None:
         """It was heard of, so it may be asked at once if it only was away."""
-        if self.why in ("away", "busy"):
+        if self.away:
             self.failures, self.not_before_ns = 0, 0
+
+
+def pace_ns(witnesses: int) -> int:
+    """The least time between two heads that so many witnesses are asked for."""
+    return min(max(LEAST_PACE_NS, PACE_NS * (witnesses - FEW)), MOST_PACE_NS)
+
+
+def member_of(name: str) -> str:
+    """Whose witness has this name in a policy: a member with two witness keys is there as NAME/1 and NAME/2."""
+    return name.partition("/")[0]
 
 
 def read_reply(status: int, body: bytes) -> Reply:

@@ -37,6 +37,8 @@ class Peer:
     """Head of its log that it was told we cosigned."""
     retell_ns: int = 0
     """When it is told again."""
+    ours: int = 0
+    """How much of our own log it has, as far as it said: only so much of it need not be told."""
     differs: tuple[int, bytes] = (0, b"")
     """Version and hash of the other roster that it has."""
 

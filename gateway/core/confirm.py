@@ -12,10 +12,10 @@ gossip count the same. Order of things and answers: C2SP tlog-witness v1.0.0.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
-from gateway.core.asking import Asking, Candidate, WitnessRow, read_reply
+from gateway.core.asking import Asking, Candidate, WitnessRow, member_of, pace_ns, read_reply
 from gateway.core.confirm_events import (
     Answered,
     Ask,
@@ -29,6 +29,7 @@ from gateway.core.confirm_events import (
     Heard,
     PolicyChanged,
     Published,
+    TellOwn,
     Tick,
     Unanswered,
 )
@@ -43,8 +44,6 @@ from gateway.tlog.policy import NO_QUORUM, Party, Policy
 from gateway.tlog.tiles import TileReader, consistency_from_tiles
 from gateway.tlog.witness import AddCheckpoint
 
-LEAST_PACE_NS: Final = 500_000_000
-PACE_NS: Final = 200_000_000  # for each witness asked: a large federation is asked less often
 REFRESH_NS: Final = 600_000_000_000  # a log that stands still is cosigned again, so that its time stays fresh
 MAX_CANDIDATES: Final = 64  # newest heads for which cosignatures are taken
 MAX_LOG_SIGNATURES: Final = 2  # while our log's key is being rotated
@@ -60,6 +59,7 @@ class Confirm:
         policy: of the roster; None or one without a quorum: nothing is ever confirmed, nobody is asked.
         me: our own name in the policy; our own witness is not asked over the network.
         cosigned: what was kept last by `KeepCosigned`, if anything.
+        told: whether gossip reaches a member, so that it hears of a head without being asked.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Confirm:
         policy: Policy | None,
         me: str = "",
         cosigned: KeepCosigned | None = None,
+        told: Callable[[str], bool] = lambda member: False,
     ) -> None:
         self.wake_at = NEVER
         self.lag = Lag()
@@ -76,6 +77,7 @@ class Confirm:
         self._log = log
         self._shelf = shelf
         self._me = me
+        self._told = told
         self._own_names: list[str] = []
         self._own_asked: Candidate | None = None
         self._policy: Policy | None = None
@@ -105,11 +107,15 @@ class Confirm:
     @property
     def pace_ns(self) -> int:
         """The least time between two targets."""
-        return max(LEAST_PACE_NS, PACE_NS * len(self._asking))
+        return pace_ns(len(self._asking))
 
     def rows(self) -> list[WitnessRow]:
         """The witnesses that are asked, in the order of the policy."""
         return [asking.row() for asking in self._asking.values()]
+
+    def misses(self, member: str) -> bool:
+        """Whether it waits for a member that was away: to be told `Heard`."""
+        return any(asking.away and asking.member == member for asking in self._asking.values())
 
     def step(self, event: Event, now_ns: int, now_ms: int) -> list[Effect]:
         """Take what happened.
@@ -141,9 +147,12 @@ class Confirm:
                     effects += self._head_seen(asking, note, now_ns)
             case CosigSeen(size, line):
                 effects += self._seen(size, line, now_ns, now_ms)
+                if not effects and now_ns < self.wake_at:
+                    self.wake_at = min(self.wake_at, self._next_ns) if self._better else self.wake_at
+                    return []  # one more of many; nothing is due
             case Heard(member):
                 for asking in self._asking.values():
-                    if _member(asking.name) == member:
+                    if asking.member == member:
                         asking.back()
             case PolicyChanged(policy):
                 self._use(policy)
@@ -163,7 +172,7 @@ class Confirm:
             return
         for name, party in policy.witnesses.items():
             self._vkeys[party.vkey.name, party.vkey.key_id] = name, party.vkey
-            if _member(name) == self._me:
+            if member_of(name) == self._me:
                 self._own_names.append(name)
             elif party.url:
                 self._add(name, party, before.get(party.url))
@@ -338,6 +347,10 @@ class Confirm:
             self._target, self._next_ns = target, now_ns + self.pace_ns
             for asking in self._asking.values():
                 asking.tries = 0
+                if self._told(asking.member):
+                    asking.tell(target, now_ns)
+            if any(asking.told is target for asking in self._asking.values()):
+                effects.append(TellOwn())
         if self._own_asked is not target and self._own_names:
             self._own_asked = target
             effects.append(AskOwn(target.note))
@@ -367,9 +380,10 @@ class Confirm:
         """Whether a target has what it can get for now: a quorum, or nobody left to wait for."""
         if target is self._confirmed or target.size < self.lag.confirmed:
             return True
-        return not any(asking.asked is target for asking in self._asking.values())
+        return not any(asking.awaited(target) for asking in self._asking.values())
 
     def _ask(self, asking: Asking, target: Candidate, now_ns: int) -> list[Effect]:
+        asking.told = None
         try:
             proof = consistency_from_tiles(self._shelf, asking.size, target.size)
         except VestibuleError:
@@ -377,8 +391,3 @@ class Confirm:
             return []
         asking.busy, asking.asked, asking.why = True, target, "asked"
         return [Ask(asking.name, asking.url, AddCheckpoint(asking.size, tuple(proof), target.note).encode())]
-
-
-def _member(name: str) -> str:
-    # a member with two witness keys is in the policy as <member>/1 and <member>/2
-    return name.partition("/")[0]

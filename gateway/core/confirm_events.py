@@ -111,6 +111,11 @@ class AskOwn:
 
 
 @dataclass(frozen=True, slots=True)
+class TellOwn:
+    """Have gossip tell our newest head to all members that answer; what they sign comes as `CosigSeen`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Confirmed:
     """A quorum cosigned a head, larger than any confirmed before."""
 
@@ -121,4 +126,4 @@ class Confirmed:
     """Since the head was signed."""
 
 
-Effect = Ask | AskHead | AskOwn | KeepCosigned | Confirmed | Alarm
+Effect = Ask | AskHead | AskOwn | TellOwn | KeepCosigned | Confirmed | Alarm

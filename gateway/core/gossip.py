@@ -22,6 +22,7 @@ from gateway.core.gossip_events import (
     Received,
     RosterChanged,
     Sent,
+    TellOwn,
     Tick,
     Unreached,
 )
@@ -75,6 +76,7 @@ class Gossip:
         self._telling = Telling(self._circle, shelves, random, witness, roster_doc, period_ns)
         self._random = random
         self._period_ns = period_ns
+        self._own_at = now_ns
         self._told = b""
         self.liveness.follow(self._circle.others)
 
@@ -122,6 +124,8 @@ class Gossip:
                     state.cosigned = (0, b"")  # it may have been in what was lost
             case Published(note, size, root):
                 self._own.published(turn, note, size, root)
+            case TellOwn():
+                self._tell_own(turn)
             case ForkFound(origin, fork):
                 self._found(turn, origin, fork)
             case RosterChanged():
@@ -147,6 +151,13 @@ class Gossip:
             messages.append(self._telling.table())
         for name in self.liveness.choose(turn.now_ns):
             self._telling.tell(turn, name, messages)
+
+    def _tell_own(self, turn: Turn) -> None:
+        # Half a period apart, so that it fits into what a member takes from us (`circle.BODIES`) beside the rounds.
+        if turn.now_ns >= self._own_at:
+            self._own_at = turn.now_ns + self._period_ns // 2
+            for name in self.liveness.some(len(self._circle.others)):
+                self._telling.tell_own(turn, name)
 
     def _received(self, turn: Turn, body: bytes) -> None:
         peer = self._circle.peer(turn.name)

@@ -67,6 +67,11 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class TellOwn:
+    """Tell our newest head to all members that answer, now: their cosignatures come with their answers."""
+
+
+@dataclass(frozen=True, slots=True)
 class ForkFound:
     """Another part of this gateway (witness, guard) came upon evidence."""
 
@@ -79,7 +84,7 @@ class RosterChanged:
     """There is another roster, and `Logs` is as it says: logs that came, went, or have other keys."""
 
 
-Event = Tick | Received | Sent | Unreached | Published | ForkFound | RosterChanged
+Event = Tick | Received | Sent | Unreached | Published | TellOwn | ForkFound | RosterChanged
 
 
 # ---- effects --------------------------------------------------------------------------------------------------------

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from gateway.core.contradiction import contradiction, own_head
 from gateway.core.follow import UNREADABLE, Followed, Keep, KeepEntries, Shelf
 from gateway.errors import ProofError, SignatureError, VestibuleError
-from gateway.tlog.checkpoint import Checkpoint, open_parsed, parse_checkpoint
+from gateway.tlog.checkpoint import Checkpoint, parse_checkpoint
 from gateway.tlog.cosigned import bare
 from gateway.tlog.fork import Fork, verify_fork
 from gateway.tlog.merkle import EMPTY_ROOT, Frontier, leaf_hash, verify_consistency
-from gateway.tlog.note import parse_note
+from gateway.tlog.note import parse_note, verify_note
 from gateway.tlog.tiles import tails_after, tile_updates
 from gateway.wire.peer import Head
 
@@ -94,19 +94,20 @@ def judge(log: Followed, head: Head, shelf: Shelf) -> Verdict:
         # Before its signature is looked at: what is here already need not be signed again.
         if (claimed.size, claimed.root) == (log.size, log.root):
             return _by_entries(log, claimed, log.note, head) if fills else KNOWN
-        checkpoint = open_parsed(note, *log.vkeys)
-        if checkpoint.extensions:
+        if log.origin not in {signer.name for signer in verify_note(note, log.vkeys)}:
+            return Wrong("checkpoint_origin")
+        if claimed.extensions:
             return Wrong("head_extensions")  # none of our logs writes any, and one size must have one text
         signed = bare(head.note, log.vkeys) if len(note.signatures) > 1 else head.note
     except (ProofError, SignatureError) as error:
         return Wrong(error.code)
-    if checkpoint.size == log.size:
-        return _evidence(log, Fork(log.note, signed, checkpoint.root, ()))
+    if claimed.size == log.size:
+        return _evidence(log, Fork(log.note, signed, claimed.root, ()))
     if log.ours:
-        return _own(log, checkpoint, signed, head, shelf)
-    if checkpoint.size < log.size:
-        return _earlier(log, checkpoint, signed, shelf)
-    return _later(log, checkpoint, signed, head)
+        return _own(log, claimed, signed, head, shelf)
+    if claimed.size < log.size:
+        return _earlier(log, claimed, signed, shelf)
+    return _later(log, claimed, signed, head)
 
 
 def accept(log: Followed, onward: Onward, *, entries: bool = True) -> list[Keep]:

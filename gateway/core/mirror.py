@@ -48,6 +48,7 @@ __all__ = [
 ]
 
 MAX_PULLS: Final = 8  # logs at a time; others wait for their turn
+TURN_ENTRIES: Final = 16_384  # kept of a log, before another one that waits has its turn
 MAX_FETCHES: Final = 8  # in all, so that bundles take 128 MiB at the very worst
 MAX_TRIES: Final = 3  # sources in a row that were of no use, before a log goes to the end of the queue
 SECOND_NS: Final = 1_000_000_000
@@ -76,12 +77,14 @@ class _Job:
         source: who is asked.
         fetches: number -> what was asked, and what for.
         tries: sources in a row that were of no use.
+        kept: entries that came of it.
     """
 
     pull: Pull
     source: Source | None = None
     fetches: dict[int, tuple[Fetch, TileCoord]] = field(default_factory=dict)
     tries: int = 0
+    kept: int = 0
 
 
 class Mirror:
@@ -181,8 +184,12 @@ class Mirror:
         job.tries = 0
         if kept is not None:
             done.append(kept)
+            job.kept += len(kept.entries)
         if pull.done:
             done.append(Whole(fetch.origin, pull.size))
+            self._end(fetch.origin, now_ns)
+        elif job.kept >= TURN_ENTRIES and len(self._jobs) >= MAX_PULLS and self._due(now_ns):
+            # Nobody knows whether a log that says so many entries has an end; it goes on when its turn comes again.
             self._end(fetch.origin, now_ns)
 
     def _missing(self, fetch: Fetch, answered: bool, now_ns: int, done: list[Effect]) -> None:
@@ -255,6 +262,9 @@ class Mirror:
             return
         free = [self._free_at(log.origin, source) for source in self._sources(log)]
         self._queue[log.origin] = max(now_ns + SECOND_NS, min(free, default=now_ns + ROOM_NS))
+
+    def _due(self, now_ns: int) -> bool:
+        return any(when <= now_ns for when in self._queue.values())
 
     def _end(self, origin: str, now_ns: int) -> None:
         del self._jobs[origin]

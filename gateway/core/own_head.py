@@ -84,6 +84,7 @@ class OwnHead:
                 turn.charge(peer.work, error.code)
                 continue
             counted.add(vkey)
+            peer.ours = max(peer.ours, cosig.size)
             turn.effects.append(Cosigned(log.origin, cosig.size, root, line, vkey.name))
 
     def _history(self, log: Followed, note: bytes, size: int) -> Fork | None:

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Final
 
 from gateway.core.circle import Circle, Peer, Turn
-from gateway.core.follow import Followed, Shelves
+from gateway.core.follow import UNREADABLE, Followed, Shelves
 from gateway.core.gossip_events import Cosigner, RosterDiffers, Tell
 from gateway.core.hearing import ROSTER
 from gateway.core.liveness import Random, draw
@@ -76,7 +76,7 @@ class Telling:
                 turn.reply += evidence_of(log)
         if theirs is not None:
             self._rosters(turn, peer, theirs)
-        more = [] if heads is None else self._more(turn, heads)
+        more = [] if heads is None else self._more(turn, peer, heads)
         if theirs is not None and heads is None and theirs.answer and self._differs(theirs):
             turn.reply.append(self.table())
         elif turn.ask or turn.ask_forks:
@@ -99,6 +99,20 @@ class Telling:
         urgent = any(isinstance(message, wire.Evidence | wire.RosterDoc) for message in told)
         turn.effects.append(Tell(name, wire.encode_body(told), urgent))
 
+    def tell_own(self, turn: Turn, name: str) -> None:
+        """Tell a peer our own log's newest head, with what came since the peer said what it has."""
+        log, peer = self._circle.own(), self._circle.peer(name)
+        if log is None or log.frozen or peer is None:
+            return
+        shelf = self._shelves(log.origin)
+        size = min(peer.ours, log.size)
+        try:
+            root = log.root_at(size, shelf)
+        except UNREADABLE:
+            return
+        if root is not None and (head := offer(log, wire.Row(log.hash, size, root, size), shelf)) is not None:
+            self.tell(turn, name, [head])
+
     def _differs(self, theirs: wire.Summary) -> bool:
         ours = self.summary(answer=False)
         return (theirs.heads, theirs.forks) != (ours.heads, ours.forks)
@@ -120,7 +134,7 @@ class Telling:
             peer.differs = ours, theirs.roster_hash
             turn.effects.append(RosterDiffers(turn.name, ours))
 
-    def _more(self, turn: Turn, heads: wire.Heads) -> list[tuple[Followed, wire.Row]]:
+    def _more(self, turn: Turn, peer: Peer, heads: wire.Heads) -> list[tuple[Followed, wire.Row]]:
         """Logs of which we have more than these rows. Evidence goes into the reply, questions are noted."""
         rows, forks = {row.origin_hash: row for row in heads.rows}, set(heads.forks)
         more = []
@@ -132,6 +146,8 @@ class Telling:
                 turn.ask_forks |= heads.answer
             elif (row := rows.get(log.hash)) is not None or heads.answer:
                 row = row or nothing(log)
+                if log.ours:
+                    peer.ours = row.tree
                 if has_more(log, row) and log.hash not in turn.moved:
                     more.append((log, row))
                 if heads.answer and lacks(log, row):

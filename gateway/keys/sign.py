@@ -6,6 +6,9 @@ these functions sign and verify exactly what they are given and add nothing.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Final
+
 from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
 from nacl.exceptions import BadSignatureError
 
@@ -14,6 +17,8 @@ from gateway.errors import LocalError
 SEED_BYTES = 32  # RFC 8032 section 5.1.5
 PUBLIC_BYTES = 32
 SIGNATURE_BYTES = 64
+REMEMBERED: Final = 512
+REMEMBERED_BYTES: Final = 512  # of a message; a checkpoint under a cosignature's header has some 150
 
 
 class SigningKey:
@@ -66,8 +71,18 @@ def verify(public: bytes, message: bytes, signature: bytes) -> bool:
     """
     if len(public) != PUBLIC_BYTES or len(signature) != SIGNATURE_BYTES:
         return False
+    # A cosignature is verified by each machine that takes it, and once more in the note that it becomes a line of.
+    if len(message) <= REMEMBERED_BYTES:
+        return _remembered(public, message, signature)
+    return _verify(public, message, signature)
+
+
+def _verify(public: bytes, message: bytes, signature: bytes) -> bool:
     try:
         crypto_sign_open(signature + message, public)
     except BadSignatureError:
         return False
     return True
+
+
+_remembered = lru_cache(maxsize=REMEMBERED)(_verify)

@@ -13,6 +13,7 @@ import ssl
 import time
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 import aiohttp
@@ -220,6 +221,7 @@ class PeerClient:
         return context
 
 
+@lru_cache(maxsize=MAX_CONTEXTS)
 def _address(url: str, path: str, pinned: bool) -> URL:
     try:
         where = URL(f"{url.rstrip('/')}/{path}", encoded=True)

@@ -47,6 +47,8 @@ class PeerWriter:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
         self._failed = False
+        self._logs: dict[str, int] = {}
+        """Origin -> its row."""
 
     def keep(self, items: Sequence[Keep], encoded: Mapping[int, bytes]) -> None:
         """See `PeerStore.keep`.
@@ -109,8 +111,10 @@ class PeerWriter:
         self._transaction(lambda: self._one(_SET_META, key, value))
 
     def _log(self, origin: str) -> int:
-        self._one(_ADD_LOG, origin, EMPTY_ROOT, EMPTY_ROOT)
-        return int(self.connection.execute(_LOG, (origin,)).fetchone()[0])
+        if (log := self._logs.get(origin)) is None:
+            self._one(_ADD_LOG, origin, EMPTY_ROOT, EMPTY_ROOT)
+            log = self._logs[origin] = int(self.connection.execute(_LOG, (origin,)).fetchone()[0])
+        return log
 
     def _one(self, sql: str, *args: object) -> None:
         self.connection.execute(sql, args)
@@ -143,6 +147,7 @@ class PeerWriter:
             raise sqlite_error(error, "the outcome of a commit is unknown", fatal=True) from error
 
     def _roll_back(self, cause: Exception) -> None:
+        self._logs.clear()  # a row that was new is gone with the transaction
         try:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")

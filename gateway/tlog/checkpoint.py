@@ -6,6 +6,7 @@ them, so nothing here signs what it has not encoded itself.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -28,6 +29,7 @@ from gateway.tlog.note import (
 from gateway.tlog.text import HASH_BYTES, MAX_SIZE, decode_decimal, decode_hash, encode_base64, encodes
 
 MAX_ORIGIN_BYTES = 128  # ours: the first line must fit every witness's limits
+_CONTROL = re.compile("[\x00-\x1f]")
 MAX_EXTENSIONS = 16  # ours; extension lines are not recommended, and we write none
 
 
@@ -184,6 +186,6 @@ def _problem(checkpoint: Checkpoint) -> str:
         return "the root of an empty tree is the hash of nothing"
     if len(checkpoint.extensions) > MAX_EXTENSIONS:
         return f"a checkpoint has at most {MAX_EXTENSIONS} extension lines"
-    if not all(lines) or any(character < " " for line in lines for character in line):
+    if not all(lines) or _CONTROL.search("".join(lines)) is not None:
         return "a line of a checkpoint is empty or has a control character"
     return ""

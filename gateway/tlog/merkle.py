@@ -305,9 +305,10 @@ class Frontier:
         ProofError: `size_range`, `hash_length`, `frontier_length`.
     """
 
-    __slots__ = ("_hashes", "_size")
+    __slots__ = ("_hashes", "_root", "_size")
 
     def __init__(self, size: int = 0, hashes: Iterable[bytes] = ()) -> None:
+        self._root = b""
         self._hashes = list(hashes)
         self._size = size
         _check_size(size)
@@ -343,6 +344,7 @@ class Frontier:
             carry >>= 1
         self._hashes.append(leaf)
         self._size += 1
+        self._root = b""
 
     def extend(self, leaves: Iterable[bytes]) -> None:
         """Add leaf hashes in order."""
@@ -351,7 +353,9 @@ class Frontier:
 
     def root(self) -> bytes:
         """Root of the tree so far."""
-        return _fold(self._hashes) if self._hashes else EMPTY_ROOT
+        if not self._root:
+            self._root = _fold(self._hashes) if self._hashes else EMPTY_ROOT
+        return self._root
 
 
 def _above(level: Sequence[bytes]) -> list[bytes]:

@@ -5,8 +5,7 @@ Strict: what is decoded is encoded again and must be equal (RFC 4648, section 4)
 
 from __future__ import annotations
 
-import binascii
-from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 
 from gateway.errors import ProofError
 
@@ -17,7 +16,7 @@ MAX_DECIMAL_DIGITS = 20  # digits of 2^64
 
 def encode_base64(data: bytes) -> str:
     """Standard padded base64."""
-    return b64encode(data).decode("ascii")
+    return b2a_base64(data, newline=False).decode("ascii")
 
 
 def decode_base64(text: str, code: str) -> bytes:
@@ -31,8 +30,8 @@ def decode_base64(text: str, code: str) -> bytes:
         ProofError: `code`.
     """
     try:
-        data = b64decode(text.encode("ascii"), validate=True)
-    except (binascii.Error, ValueError):
+        data = a2b_base64(text.encode("ascii"), strict_mode=True)
+    except ValueError:  # of binascii too
         raise ProofError(code, "base64 does not decode") from None
     if encode_base64(data) != text:
         raise ProofError(code, "base64 is not canonical")

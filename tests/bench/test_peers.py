@@ -184,7 +184,11 @@ def cost(folder: Path, *, peers: bool) -> Cost:
             time.sleep(WARM_S)
             (out := os.environ.get("VESTIBULE_BENCH_PIDS")) and Path(out).write_text(" ".join(map(str, pids)))
             wire = Wire(pids)
-            cpu, count, start = list(map(cpu_s, pids)), [len(times) for times in load.appended], time.monotonic()
+            cpu, count, start = (
+                list(map(cpu_s, pids)),
+                [len(times) for times in load.appended],
+                time.monotonic(),
+            )
             while time.monotonic() < start + SECONDS:
                 time.sleep(LOOK_S)
                 wire.look()
@@ -192,7 +196,9 @@ def cost(folder: Path, *, peers: bool) -> Cost:
             cpu = [(cpu_s(pid) - before) / took for pid, before in zip(pids, cpu, strict=True)]
             entries = [(len(times) - n) / took for times, n in zip(load.appended, count, strict=True)]
         rows = [gateway.call("peer.list")["peers"] for gateway in gateways] if peers else []
-        confirmed = [int(g.call("status")["peers"]["confirmed"]["size"]) for g in gateways] if peers else first
+        confirmed = (
+            [int(g.call("status")["peers"]["confirmed"]["size"]) for g in gateways] if peers else first
+        )
         return Cost(
             cpu,
             [wire.sent[pid] / took for pid in pids],

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.asking import LONGEST_WAIT_NS, MAX_ANSWER_BYTES, MAX_TRIES, read_reply
-from gateway.core.confirm import LEAST_PACE_NS, MAX_CANDIDATES, NEVER, PACE_NS, REFRESH_NS, Confirm
+from gateway.core.confirm import MAX_CANDIDATES, NEVER, REFRESH_NS, Confirm
 from gateway.core.confirm_events import (
     Answered,
     Ask,
@@ -206,7 +206,7 @@ def test_a_line_that_comes_late_is_kept_when_the_target_moves_on(world: World) -
 
 def test_the_pace_bounds_how_often_anybody_is_asked(world: World) -> None:
     world.publish()
-    pace = max(LEAST_PACE_NS, 3 * PACE_NS)
+    pace = world.confirm.pace_ns
     started = world.now_ns
     rounds = 0
     while world.now_ns < started + 10 * S:

@@ -128,3 +128,23 @@ def test_commands_rotations_holds_and_revocations_are_told() -> None:
         await gateway.stop()
 
     simulate(main())
+
+
+def test_nothing_is_signed_once_it_may_not_be() -> None:
+    async def main() -> None:
+        gateway = Gateway(random.Random(5))
+        await gateway.start()
+        await gateway.add_device(1)
+        house, heads = gateway.house, list[bytes]()
+        house.on_head = lambda: heads.append(house.checkpoint)
+        house.may_sign = False
+        before = house.checkpoint
+        await gateway.open(1)  # its entry is committed all the same
+        assert house.checkpoint == before
+        assert heads == []
+        house.may_sign = True
+        house.publish()
+        assert heads == [house.checkpoint] != [before]
+        await gateway.stop()
+
+    simulate(main())

@@ -307,6 +307,7 @@ def test_tiles_of_a_head_are_of_one_source_so_that_no_other_is_blamed() -> None:
     assert (first.source.name, second.source.name) == ("mallory", "mallory")
     world.pending.clear()
     world.step(Missing(first, answered=False))  # bob is asked from here on
+    assert {fetch.path for fetch in world.pending} == {first.path, second.path}  # all of it, and at once
     world.step(Got(second, bytes(second.limit)))
     world.pending.sort(key=lambda fetch: fetch.path == second.path)
     fetch = world.pending.pop(0)
@@ -378,6 +379,20 @@ def test_many_logs_have_their_turns_and_those_without_a_source_stop_nobody() -> 
         check_whole(world, one, 700)
     waiting = {row.origin for row in world.mirror.progress()}
     assert waiting == {log.origin for log in logs} - set(whole)
+
+
+def test_large_logs_share_what_may_be_fetched_at_once() -> None:
+    ones = [branch(f"large{number}", 5000) for number in range(machine.MAX_PULLS)]
+    world = World(Logs([followed(one, 0, 5000) for one in ones]), {"all": honest(*ones)})
+    for one in ones:
+        world.step(Wanted(one.origin))
+    for _ in range(40):
+        world.answer()
+    assert {origin for origin, _ in world.asked} == {one.origin for one in ones}
+    assert not world.wholes
+    world.pull()
+    for one in ones:
+        check_whole(world, one, 5000)
 
 
 def test_a_log_that_nobody_serves_gives_up_its_turn_before_all_are_asked() -> None:

@@ -47,7 +47,8 @@ def judge_quorum(told: Audited, policy: Policy, note: bytes) -> None:
         "fault",
         "quorum",
         f"too few witnesses cosigned the head of {report.checkpoint.size} entries: {there} of the policy's did",
-        "If it stays so, ask the clinic and its witnesses why.",
+        "Ask for a quorum at the log's own URL: copies and exports do not carry it. If it stays so there, ask the "
+        "clinic and its witnesses why.",
     )
 
 

@@ -157,7 +157,7 @@ class Federation:
         sources = guard.sources_of(roster, keys.origin)
         sources += [guard.Source(witness.name, witness.url) for witness in (roster.outside if roster else ())]
         report = await guard.ask_witnesses(
-            keys.origin, self.house.log_vkeys, head, self._shelf, sources, self.machines.get, ours.note
+            keys.origin, ours.vkeys, head, self._shelf, sources, self.machines.get, ours.note
         )
         if report.fork is not None:
             await self.machines.steps.step(gossiping.ForkFound(keys.origin, report.fork))

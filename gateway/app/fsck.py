@@ -98,8 +98,8 @@ AFTER: Final[dict[str, str]] = {
     "newest copy, and an older one would sign a second history. Finish a new store with `vestibule init`; bring "
     "one that holds recordings to its newest head with `vestibule ledger catch-up`.",
     "Checked without keys": "`vestibule run` refuses this store: it signs and seals with these keys.",
-    "bytes lie behind the last part": "To cut the tail: start the gateway, or leave it; nothing in it was "
-    "acknowledged.",
+    "bytes lie behind the last part": "Where a fault says that the database is an old copy, recordings are "
+    "in them: `vestibule ledger catch-up` keeps them aside. Else nothing in them was acknowledged: start the gateway.",
 }
 """Part of a note -> what it means for a start, and what to do."""
 

@@ -188,8 +188,8 @@ class Membership:
 
     async def was_entered(self, version: int) -> None:
         """The version is an entry of our log."""
-        self.entered = version
         await self._store.set_meta(ENTERED, str(version))
+        self.entered = version
 
 
 def _anchor_text(anchor: Anchor) -> str:

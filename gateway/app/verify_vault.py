@@ -117,7 +117,7 @@ class VaultCheck:
         if behind:
             self._found.note(
                 f"{behind} bytes lie behind the last part that a commit named (segment {segment}, offset {offset}): "
-                "a cycle was under way, or a crash. The next start cuts them off."
+                "a cycle was under way, or a crash, and the next start cuts them off; or the database is an old copy."
             )
 
     # ---- parts ------------------------------------------------------------------------------------------------

@@ -10,7 +10,18 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.core.asking import LONGEST_WAIT_NS, MAX_ANSWER_BYTES, MAX_TRIES, read_reply
+from gateway.core.asking import (
+    FEW,
+    GRACE_NS,
+    LEAST_PACE_NS,
+    LONGEST_WAIT_NS,
+    MAX_ANSWER_BYTES,
+    MAX_TRIES,
+    MOST_PACE_NS,
+    PACE_NS,
+    pace_ns,
+    read_reply,
+)
 from gateway.core.confirm import MAX_CANDIDATES, NEVER, REFRESH_NS, Confirm
 from gateway.core.confirm_events import (
     Answered,
@@ -25,6 +36,7 @@ from gateway.core.confirm_events import (
     Heard,
     PolicyChanged,
     Published,
+    TellOwn,
     Tick,
     Unanswered,
 )
@@ -222,6 +234,12 @@ def test_the_pace_bounds_how_often_anybody_is_asked(world: World) -> None:
     assert sizes == sorted(set(sizes))
 
 
+def test_a_large_federation_is_asked_less_often_and_never_too_seldom() -> None:
+    assert pace_ns(0) == pace_ns(4) == LEAST_PACE_NS
+    assert pace_ns(19) == (19 - FEW) * PACE_NS
+    assert pace_ns(99) == MOST_PACE_NS
+
+
 def test_from_the_second_head_on_each_is_asked_from_what_it_holds(world: World) -> None:
     world.publish()
     assert [world.old(name) for name in ("w1", "w2", "w3")] == [0, 0, 0]
@@ -350,6 +368,76 @@ def test_lines_that_are_worth_nothing(world: World) -> None:
     assert world.confirmed == []
     world.step(CosigSeen(10, cosign(checkpoint, witness_name("w2"), key_of("w2", "witness"), NOW_S)))
     assert world.confirmed == []
+
+
+# ---- told by gossip -------------------------------------------------------------------------------------------------
+
+
+def cosigned_by(world: World, name: str, size: int | None = None) -> list[Effect]:
+    """A member's cosignature of the head of this size comes by gossip."""
+    checkpoint = world.checkpoint(world.branch.note(size or world.branch.size))
+    line = cosign(checkpoint, witness_name(name), key_of(name, "witness"), NOW_S)
+    return world.step(CosigSeen(checkpoint.size, line))
+
+
+def told_world(*told: str) -> World:
+    return World(told=lambda name: name in told)
+
+
+def test_members_that_gossip_reaches_are_told_and_not_asked() -> None:
+    world = told_world("w1", "w2", "w3")
+    assert TellOwn() in world.publish()
+    cosigned_by(world, "w1")
+    assert world.confirmed == []
+    cosigned_by(world, "w2")
+    assert [head.size for head in world.confirmed] == [10]
+    cosigned_by(world, "w3")
+    world.pass_time(1)
+    assert world.asked == []
+    assert len(world.kept) == 2, "the late line is kept too"
+    assert TellOwn() in world.publish(1)
+
+
+def test_members_that_gossip_does_not_reach_are_asked_at_once() -> None:
+    world = told_world("w1", "w2")
+    assert TellOwn() in world.publish()
+    assert [ask.witness for ask in world.asked] == ["w3"]
+    assert TellOwn() not in told_world().publish()
+
+
+def test_who_was_told_and_says_nothing_is_asked() -> None:
+    world = told_world("w1", "w2", "w3")
+    world.publish()
+    cosigned_by(world, "w1")
+    world.publish(1)
+    world.pass_time(GRACE_NS / S - 0.01)
+    assert world.asked == []
+    world.pass_time(0.02)
+    assert [ask.witness for ask in world.asked] == ["w2", "w3"]
+    assert world.target("w2") == 10, "the head stays until those that were told have had their time"
+    world.answer("w2")
+    assert [head.size for head in world.confirmed] == [10]
+    world.away("w3")
+    world.pass_time(1)
+    for name in world.names[1:]:
+        cosigned_by(world, name)
+    assert [head.size for head in world.confirmed] == [10, 11]
+
+
+def test_nobody_who_will_not_answer_soon_is_waited_for() -> None:
+    world = told_world("w1", "w2", "w3")
+    world.publish()
+    world.pass_time(1.1)
+    world.answer("w1", 403)
+    world.answer("w2", 403)
+    world.answer("w3", 403)
+    world.publish(1)
+    world.pass_time(1)
+    world.publish(1)
+    world.pass_time(1)
+    cosigned_by(world, "w1", 12)
+    cosigned_by(world, "w2", 12)
+    assert [head.size for head in world.confirmed] == [12]
 
 
 # ---- what real and other witnesses answer ---------------------------------------------------------------------------

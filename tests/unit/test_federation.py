@@ -88,6 +88,7 @@ async def test_a_peers_db_that_failed_is_opened_again_and_peers_are_asked_as_bef
     async with Running(station) as running:
         steps = station.federation.machines.steps
         await running.until(lambda: steps.refused or station.federation.report.refused)
+        await running.until(lambda: station.federation.membership.to_enter is None)
         old = station.federation.store
         old._writer.connection.execute("PRAGMA busy_timeout=0")
         evidence = wire.encode_body([wire.Evidence(_hash(NORTH), fork_of("north", 5).encode())])

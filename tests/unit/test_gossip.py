@@ -305,6 +305,59 @@ def test_large_entries_do_not_burst_a_body() -> None:
     assert sum(log.tree.size for log in other.logs) == 28
 
 
+def test_our_own_head_is_told_to_all_and_comes_back_cosigned(a: Gateway, b: Gateway) -> None:
+    a.grow(40, 100)
+    told = {tell.peer: wire.decode_body(tell.body) for tell in a.step(ev.TellOwn())}
+    assert set(told) == {B, C, D}
+    (head,) = told[B]
+    assert (head.old_size, head.entries, head.proof) == (0, [], [])  # type: ignore[union-attr]
+    (cosig,) = b.hear(A, head)
+    a.hear(B, cosig)
+    (cosigned,) = a.of(ev.Cosigned)
+    assert (cosigned.size, cosigned.name) == (40, witness_name(B))
+
+
+def test_our_own_head_brings_what_a_member_has_not_said_that_it_has(a: Gateway, b: Gateway) -> None:
+    a.grow(30)
+    meet(a, b)
+    meet(b, a)
+    a.grow(3)
+    a.now_ns += PERIOD
+    told = {tell.peer: wire.decode_body(tell.body) for tell in a.step(ev.TellOwn())}
+    (head,) = told[B]
+    assert isinstance(head, wire.Head)
+    assert (head.old_size, head.entries) == (30, a.own.data[30:])
+    # It has come further by way of others, which does no harm.
+    b.hear(C, push(a.own, 30, 32))
+    (cosig,) = b.hear(A, head)
+    assert isinstance(cosig, wire.Cosig)
+    assert (cosig.size, b.log(A).tree.size) == (33, 33)
+
+
+def test_our_own_head_reaches_a_member_that_lost_what_it_had(a: Gateway, b: Gateway) -> None:
+    a.grow(30)
+    meet(a, b)
+    meet(b, a)
+    a.grow(3)
+    a.now_ns += PERIOD
+    head = next(wire.decode_body(tell.body)[0] for tell in a.step(ev.TellOwn()) if tell.peer == B)
+    fresh = Gateway(B, names)
+    (rows,) = fresh.hear(A, head)
+    (again,) = a.hear(B, rows)
+    fresh.hear(A, again)
+    assert fresh.log(A).size == 33
+
+
+def test_our_own_head_is_told_no_oftener_than_members_listen(a: Gateway) -> None:
+    a.grow(1)
+    assert a.step(ev.TellOwn())
+    a.now_ns += PERIOD // 2 - 1
+    a.grow(1)
+    assert not a.step(ev.TellOwn())
+    a.now_ns += 1
+    assert a.step(ev.TellOwn())
+
+
 # ---- lies about heads -----------------------------------------------------------------------------------------------
 
 
@@ -314,9 +367,11 @@ def lies(branch: Branch) -> dict[str, wire.Head]:
     proof = consistency_from_tiles(branch, 3, 9)
     spoilt = bytearray(branch.note())
     spoilt[-5] ^= 1
-    foreign = sign_checkpoint(Checkpoint(branch.origin, 9, branch.roots[9]), branch.origin, key_of(B, "log"))
+    foreign = sign_checkpoint(
+        Checkpoint(branch.origin, 9, branch.roots[9]), branch.origin, key_of(B, "log 1")
+    )
     extended = sign_checkpoint(
-        Checkpoint(branch.origin, 9, branch.roots[9], ("more",)), branch.origin, key_of(branch.name, "log")
+        Checkpoint(branch.origin, 9, branch.roots[9], ("more",)), branch.origin, key_of(branch.name, "log 1")
     )
     return {
         "note_format": _with(true, note=b"nothing"),
@@ -473,15 +528,14 @@ def test_evidence_that_shows_nothing_is_held_against_who_told_it(a: Gateway, b: 
     b.grow(6)
     of = b.own
     proof = tuple(consistency_from_tiles(of, 4, 6))
+    unsigned = sign_checkpoint(Checkpoint(of.origin, 6, bytes(32)), of.origin, key_of(C, "log 1"))
     shows_nothing = {
         "two heads that agree": Fork(of.note(4), of.note(), of.roots[4], proof),
         "one head twice": Fork(of.note(), of.note(), of.roots[-1], ()),
         "a proof that does not hold": Fork(of.note(4), of.note(), bytes(32), proof),
         "another log's": Fork(signed(A, 6, bytes(32)), signed(A, 6, b"x" * 32), b"x" * 32, ()),
-        "nobody's signature": Fork(
-            of.note(), sign_checkpoint(Checkpoint(of.origin, 6, bytes(32)), of.origin, key_of(C, "log")), bytes(32), ()
-        ),
-    }  # fmt: skip
+        "nobody's signature": Fork(of.note(), unsigned, bytes(32), ()),
+    }
     for what, fork in shows_nothing.items():
         one = Gateway(A, names)
         one.hear(C, wire.Evidence(digest(B), fork.encode()))
@@ -851,13 +905,13 @@ def test_two_keys_of_one_name_are_one_log(a: Gateway) -> None:
         text = Checkpoint(of.origin, of.size, of.roots[-1]).encode()
         return join_note(text, [sign_note(text, of.origin, key_of(D, role)) for role in roles])
 
-    for roles in (("log",), ("log", "new log"), ("new log",)):
+    for roles in (("log 1",), ("log 1", "new log"), ("new log",)):
         old = of.size
         of.grow(2)
         a.hear(D, _with(push(of, old), note=note(*roles)))
         assert a.log(D).size == of.size
         assert a.log(D).note == note(*roles)
-    same = _with(push(of, 0), note=note("log"), entries=[])
+    same = _with(push(of, 0), note=note("log 1"), entries=[])
     a.hear(D, same)
     assert a.effects == [], "the same head under the other key says nothing new"
     other = of.fork(5, "second")

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import cache
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
-from rosters import card, key, member, roster, signed, vkey
+from rosters import card, following, key, member, outside, roster, signed, vkey
 
+from gateway.app.cli.main import root as cli
+from gateway.app.roster_edit import Proposal
 from gateway.core import gossip_events as ev
 from gateway.core.card import parse_card
 from gateway.core.follow import Followed, KeepEntries, Logs
 from gateway.core.mirror import MAX_PULLS
-from gateway.core.roster import Member, parse_roster, unsigned
+from gateway.core.roster import Member, _document, parse_roster, unsigned
 from gateway.core.witness import Witness
 from gateway.errors import LocalError, WireError
 from gateway.ids import U32_MAX
 from gateway.keys import sign
+from gateway.keys.sign import SigningKey
 from gateway.tlog import note as note_module
-from gateway.tlog.checkpoint import Checkpoint, sign_checkpoint
+from gateway.tlog.checkpoint import Checkpoint, origin_hash, sign_checkpoint
 from gateway.tlog.merkle import leaf_hash, node_hash, range_root
 from gateway.tlog.note import (
     COSIGNATURE,
@@ -33,7 +39,9 @@ from gateway.tlog.note import (
 from gateway.tlog.tiles import ENTRIES_LEVEL, encode_bundle, parse_tile_path
 from gateway.tlog.witness import AddCheckpoint
 from gateway.wire import peer as wire
+from tests.federations import Station
 from tests.gossipers import PERIOD, Gateway
+from tests.log_server import LogServer
 from tests.mirror_world import World, branch, followed, honest
 from tests.sim.peer_logs import Branch, key_of, log_vkey, origin_of
 
@@ -231,3 +239,81 @@ def test_nobody_strips_a_head_of_the_signatures_that_it_has() -> None:
     assert sorted(parse_note(log.note).signatures, key=repr) == sorted(
         parse_note(join_note(text, (by_old, by_new))).signatures, key=repr
     )
+
+
+# ---- a key of our log that somebody stole ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def robbed(tmp_path: Path) -> AsyncIterator[tuple[Station, SigningKey]]:
+    """A gateway whose first log key was stolen, and that has another one since."""
+    station = await Station.make(tmp_path / "store")
+    await station.shut()
+    stolen = SigningKey(bytes(range(32)))
+    keys = replace(station.house.keys, first_log=stolen)
+    station.house = replace(station.house, keys=keys, log_vkeys=keys.known_log_vkeys)
+    await station.open()
+    yield station, stolen
+    await station.close()
+
+
+def forged(station: Station, stolen: SigningKey) -> bytes:
+    origin = station.house.keys.origin
+    return sign_checkpoint(Checkpoint(origin, 1_000_000, b"z" * 32), origin, stolen)
+
+
+async def test_a_retired_key_stops_nobody(robbed: tuple[Station, SigningKey]) -> None:
+    """Anybody who had it could stop the gateway by one request, at any time."""
+    station, stolen = robbed
+    await station.publish(station.first())
+    station.sign()
+    status, _, _ = await station.federation.add_checkpoint(
+        AddCheckpoint(0, (), forged(station, stolen)).encode()
+    )
+    assert status == 403
+    assert not station.stopped
+
+
+async def test_a_retired_key_keeps_nobody_from_starting(
+    robbed: tuple[Station, SigningKey], tmp_path: Path
+) -> None:
+    station, stolen = robbed
+    folder = tmp_path / "served" / origin_hash(station.house.keys.origin)
+    folder.mkdir(parents=True)
+    (folder / "checkpoint").write_bytes(forged(station, stolen))
+    with LogServer(folder.parent) as server:
+        liar = replace(outside("liar"), url=server.url)
+        first = station.first()
+        await station.publish(first)
+        await station.publish(following(first, outside=(liar,), outside_threshold=1))
+        report = await station.federation.guard(station.head)
+        assert server.asked
+    assert [answer.word for answer in report.answers] == ["unusable"]
+
+
+async def test_a_key_that_the_roster_still_lists_is_an_alarm(robbed: tuple[Station, SigningKey]) -> None:
+    """Until the others have the new card, what it signs convinces them."""
+    station, stolen = robbed
+    us = station.member()
+    listed = VerifierKey.of(us.origin, stolen.public)
+    await station.publish(roster(replace(us, log=(listed, *us.log))))
+    station.sign()
+    await station.federation.add_checkpoint(AddCheckpoint(0, (), forged(station, stolen)).encode())
+    assert [error.code for error in station.stopped] == ["rolled_back"]
+
+
+# ---- files that are handed over --------------------------------------------------------------------------------------
+
+
+def test_what_a_file_names_moves_no_cursor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The name of a key in a proposal came to the terminal as it was, in the words of an error."""
+    keeper = vkey("keeper\x9b31m\u202efdp", "keeper", ED25519)
+    document = _document(roster(member("a"), keys=(keeper,)), ((keeper, bytes(64)),))
+    file = tmp_path / "a.proposal"
+    file.write_bytes(Proposal(None, document).encode())
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["peer", "sign", str(file), "--dry-run"])
+    assert ended.value.code == 65
+    said = "".join(capsys.readouterr())
+    assert "does not verify" in said
+    assert all(letter.isprintable() or letter == "\n" for letter in said)

@@ -180,7 +180,8 @@ def test_two_keys_of_a_log_are_both_good_during_a_rotation(rig: Rig) -> None:
     rig.log("standard").vkeys = (log_vkey("standard"), VerifierKey.of(branch.origin, new.public))
     assert rig.send(AddCheckpoint(0, (), note).encode()).status == 200
     both = join_note(
-        text, [sign_note(text, branch.origin, key_of("standard", "log 1")), sign_note(text, branch.origin, new)]
+        text,
+        [sign_note(text, branch.origin, key_of("standard", "log 1")), sign_note(text, branch.origin, new)],
     )
     assert rig.send(AddCheckpoint(5, (), both).encode()).status == 200
     assert rig.log("standard").note == both

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from gateway.app.cli import output
+from gateway.app.cli.progress import paused
 from gateway.app.cli.state import State, write_file
 from gateway.errors import LocalError
 
@@ -138,7 +139,7 @@ async def _keep(state: State, fork: Fork) -> str:
     path = Path(f"fork-{fork_id(fork).hex()[:16]}.json")
     if not path.exists():
         write_file(path, fork.encode().decode())
-    return f"in {path}"
+    return f"in {path}; check it with `vestibule peer evidence --check {path} --vkey VKEY`"
 
 
 def asker(yes: bool, prompt: str) -> Callable[[str], bool]:
@@ -152,10 +153,11 @@ def asker(yes: bool, prompt: str) -> Callable[[str], bool]:
     def confirm(question: str) -> bool:
         if yes:
             return True
-        output.note(question)
-        if not sys.stdin.isatty():
-            raise LocalError("not_confirmed", "nobody is there to be asked", "Add --yes.")
-        return click.confirm(prompt, err=True)
+        with paused():
+            output.note(output.prose(question))
+            if not sys.stdin.isatty():
+                raise LocalError("not_confirmed", "nobody is there to be asked", "Add --yes.")
+            return click.confirm(prompt, err=True)
 
     return confirm
 

@@ -17,6 +17,7 @@ from typing import Final, NoReturn
 import click
 
 import gateway
+from gateway.app.cli import output
 from gateway.errors import EXIT_REFUSED, EXIT_TRY_LATER, EXIT_USAGE, Damage, VestibuleError
 
 EXIT_BUG: Final = 70  # EX_SOFTWARE of sysexits.h
@@ -130,7 +131,9 @@ def _say(as_json: bool, code: str, message: str, hint: str, where: dict[str, int
         click.echo(json.dumps(told), err=True)
         return
     red = not os.environ.get("NO_COLOR")
-    click.echo(f"{click.style('vestibule:', fg='red' if red else None, bold=red)} {message}", err=True)
+    # A message may name what stands in somebody's file: a key, say, whose name moves the cursor.
+    words = "\n".join(map(output.clean, message.split("\n")))
+    click.echo(f"{click.style('vestibule:', fg='red' if red else None, bold=red)} {words}", err=True)
     if where:
         click.echo("  where: " + ", ".join(f"{name} {value}" for name, value in where.items()), err=True)
     if hint:

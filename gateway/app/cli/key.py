@@ -50,8 +50,9 @@ def show(state: State, as_json: bool) -> None:
     if as_json:
         output.write_json(shown)
         return
+    width = max(map(len, shown))
     for name, value in shown.items():
-        click.echo(f"{name:8} {value}")
+        click.echo(f"{name:{width}} {value}")
 
 
 def public_keys(state: State) -> dict[str, str]:

@@ -21,6 +21,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 PIPE_COLUMNS: Final = 10_000
 """Width of a table that no terminal shows: no line is ever folded for a program that reads it."""
 
+PROSE_COLUMNS: Final = 100
+"""Longest line of prose on a terminal."""
+
 SHORT_ID: Final = (
     8  # hex digits; two sessions of one store share them once in 65,000 sessions, and then more are shown
 )
@@ -119,6 +122,11 @@ def table(
     with console.capture() as captured:
         console.print(grid)
     return "\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n"))
+
+
+def prose(text: str) -> str:
+    """A long text in lines that a person reads; as it is where no terminal shows it."""
+    return click.wrap_text(text, min(columns(), PROSE_COLUMNS)) if sys.stderr.isatty() else text
 
 
 def indent(text: str, by: str = "  ") -> str:

@@ -87,6 +87,8 @@ def invite(state: State, out: Path | None, as_json: bool) -> None:
     output.note(peer_view.card_lines(card))
     if out is not None:
         output.note(f"The card is also in {out}.")
+    if card.anchor is None:
+        output.note("It tells of no federation: whoever keeps a roster can add it, but nobody can join by it.")
 
 
 @click.command()
@@ -109,7 +111,8 @@ def accept(state: State, card: str, dry_run: bool, yes: bool, as_json: bool) -> 
         raise LocalError(
             "card_without_federation",
             f"the card of {read.name} tells of no federation",
-            "On that gateway, make a roster with `vestibule peer init`, then a new card with `vestibule peer invite`.",
+            "Take the card of a gateway that is in one. If that one is to begin it: there, `peer init`, then a new "
+            "card with `peer invite`.",
         )
     if not as_json:
         output.note(peer_view.card_lines(read))
@@ -124,10 +127,12 @@ def accept(state: State, card: str, dry_run: bool, yes: bool, as_json: bool) -> 
         click.echo("Nothing was changed.")
     else:
         click.echo(f"The federation of {read.name} is accepted.")
-        output.note(
-            "Next: `vestibule peer invite`, and give that card to whoever keeps the roster. Once they added this "
-            "gateway, `vestibule peer list` shows everybody."
-        )
+        output.note(peer_words.NEXT_LISTED if _listed(state) else peer_words.NEXT_ACCEPTED)
+
+
+def _listed(state: State) -> bool:
+    """Whether the roster in force lists this gateway already."""
+    return bool(typed(ask(state, "peer.list", {}), peer_view.Peers).peers)
 
 
 @click.command("list")
@@ -264,7 +269,7 @@ def evidence(
     for row in found:
         click.echo(peer_view.explain(row))
     if out is not None:
-        output.note(f"The evidence is in {out}. Anybody checks it with `vestibule peer evidence --check`.")
+        output.note(f"The evidence is in {out}. Anybody checks it: `vestibule peer evidence --check {out} --vkey VKEY`.")
 
 
 def _check(path: Path, vkeys: tuple[str, ...], as_json: bool) -> None:

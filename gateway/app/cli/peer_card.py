@@ -12,6 +12,7 @@ import click
 from gateway.app.cli import output
 from gateway.app.cli.state import read_file
 from gateway.core.card import MAX_CARD_BYTES, PREFIX, Card, parse_card
+from gateway.errors import WireError
 
 FROM_INPUT: Final = "-"
 
@@ -30,7 +31,12 @@ def read_card(named: str) -> Card:
         return parse_card(named)
     if named == FROM_INPUT:
         return parse_card(sys.stdin.buffer.read(2 * MAX_CARD_BYTES + 1))
-    return parse_card(read_file(Path(named), 2 * MAX_CARD_BYTES))
+    data = read_file(Path(named), 2 * MAX_CARD_BYTES)
+    try:
+        return parse_card(data)
+    except WireError as error:
+        hint = error.hint or "Is it the file that `peer invite --out` wrote, whole?"
+        raise WireError(error.code, f"{named} is no card: {error.message}", hint) from error
 
 
 def show_qr(text: str) -> None:

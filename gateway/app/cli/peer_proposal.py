@@ -80,6 +80,7 @@ def publish(state: State, proposal: Path, dry_run: bool, as_json: bool) -> None:
     read = edit.parse_proposal(read_file(proposal, edit.MAX_PROPOSAL_BYTES))
     if not as_json:
         _show_changes(read)
+    _must_follow(read.after.roster, current_roster(state))
     lacking = edit.awaited(read)
     if lacking and not dry_run:
         raise LocalError(
@@ -167,6 +168,23 @@ def needed_roster(state: State) -> SignedRoster:
     if current is None:
         raise LocalError("no_roster", "this gateway is in no federation", peer_words.JOIN)
     return current
+
+
+def _must_follow(roster: Roster, current: SignedRoster | None) -> None:
+    """A proposal is for the version after the one in force: one that was overtaken can only be made again.
+
+    Raises:
+        LocalError: `roster_overtaken`.
+    """
+    if current is None or roster.version > current.roster.version:
+        return
+    if roster.hash() == current.roster.hash():
+        raise LocalError("roster_overtaken", f"version {roster.version} of the roster is in force already")
+    raise LocalError(
+        "roster_overtaken",
+        f"the proposal is for version {roster.version}, and version {current.roster.version} is in force",
+        "See `vestibule peer roster`, and make the change again if it is still wanted.",
+    )
 
 
 def _publish(state: State, signed: SignedRoster) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from gateway.app.cli import output, words
-from gateway.app.cli.peer_words import ALONE, MEANS, STATES, WITNESSES, contradiction
+from gateway.app.cli.peer_words import ALONE, COMPARED, MEANS, REMOVED, STATES, WITNESSES, contradiction
 from gateway.app.cli.replies import ConfirmedRow
 from gateway.core.card import Card
 from gateway.core.roster import SignedRoster
@@ -35,12 +35,14 @@ class PeerRow(msgspec.Struct, frozen=True):
 
 
 class RosterRow(msgspec.Struct, frozen=True):
-    """The roster in force; `waiting_for` is the url of the federation that was accepted and does not list us yet."""
+    """The roster in force; `waiting_for` is the url of the federation that was accepted and does not list us yet,
+    `removed_in` the version that lists us no longer."""
 
     version: int = 0
     threshold: int = 0
     quorum: int = 0
     waiting_for: str = ""
+    removed_in: int = 0
 
 
 class Peers(msgspec.Struct, frozen=True):
@@ -182,6 +184,8 @@ def peer_notes(peers: Peers) -> list[str]:
     now_ms = int(time.time() * 1000)
     done, quorum = peers.confirmed, peers.roster.quorum
     lines = [f"Roster version {peers.roster.version}."]
+    if peers.roster.removed_in:
+        lines.append(REMOVED.format(peers.roster.removed_in))
     if not quorum:
         lines.append("Nothing can be confirmed: there is nobody else to cosign.")
     elif not done.size:
@@ -195,15 +199,19 @@ def peer_notes(peers: Peers) -> list[str]:
             f"{output.plural(done.size, 'entry', 'entries')} of this log confirmed"
             f"{_maybe(done.at_ms, now_ms)}{waiting}."
         )
+    heard = {row.name for row in peers.peers if row.state == "alive"}
     for witness in done.witnesses:
+        if witness.why == "away" and witness.name in heard:
+            continue  # it was away when it was asked last
         if witness.why in WITNESSES:
             what, step = WITNESSES[witness.why]
             lines.append(f"! {output.clean(witness.name)} {what}.\n  {step}")
     for row in peers.peers:
         if row.frozen:
             lines.append(f"! The log of {row.name} contradicts itself.\n  See `vestibule peer evidence`.")
+    for row in peers.peers:
         if row.refused:
-            lines.append(f"Refused of {row.name}: {words.reasons(row.refused)}.")
+            lines.append(f"Failed with {row.name} since the start: {words.reasons(row.refused)}.")
     return lines
 
 
@@ -226,7 +234,7 @@ def compare_table(compared: Compared) -> str:
                 peer.name,
                 output.count(peer.size) if peer.root else "",
                 peer.root,
-                agrees[peer.agrees] or peer.why,
+                agrees[peer.agrees] or COMPARED.get(peer.why, peer.why),
                 output.ago(peer.at_ms, now_ms) if peer.at_ms else "",
             )
             for peer in log.peers

@@ -13,12 +13,32 @@ from gateway.tlog.text import encode_base64
 JOIN: Final = "Join one with `vestibule peer accept`, or begin one with `vestibule peer init`."
 ALONE: Final = f"This gateway is in no federation. {JOIN}"
 
+NEXT_ACCEPTED: Final = (
+    "Next: `vestibule peer invite`, and give that card to whoever keeps the roster. Once they added this gateway, "
+    "`vestibule peer list` shows everybody."
+)
+NEXT_LISTED: Final = "The roster lists this gateway: `vestibule peer list`."
+"""After `peer accept`."""
+
 STATES: Final[dict[str, str]] = {
     "us": "this gateway",
     "alive": "heard",
     "away": "away",
     "never": "never heard",
 }
+
+COMPARED: Final[dict[str, str]] = {
+    "peer_away": "no answer",
+    "peer_hung_up": "hung up",
+    "peer_busy": "busy",
+    "peer_certificate": "another certificate",
+}
+"""Why a peer said nothing of a log."""
+
+REMOVED: Final = (
+    "! Version {} of the roster lists this gateway no longer: no peer answers it.\n"
+    "  Ask whoever keeps the roster. Recording goes on; nothing is confirmed any more."
+)
 
 _DIFFERS: Final = "Compare with `vestibule peer compare`: two copies of this gateway may be running."
 

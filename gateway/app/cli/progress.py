@@ -117,6 +117,22 @@ def _json_line(stage: str, done: int, total: int, left_s: float | None) -> str:
     return json.dumps({"progress": {"stage": stage, "done": done, "total": total or None, "left_s": left}})
 
 
+_live: list[Progress] = []
+"""The bar that is on the terminal, if any."""
+
+
+@contextmanager
+def paused() -> Iterator[None]:
+    """Take the bar off the terminal while somebody is asked something: it would draw over question and answer."""
+    for bar in _live:
+        bar.stop()
+    try:
+        yield
+    finally:
+        for bar in _live:
+            bar.start()
+
+
 @contextmanager
 def _bar() -> Iterator[Report]:
     from rich.console import Console
@@ -125,7 +141,11 @@ def _bar() -> Iterator[Report]:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        yield _BarReport(bar)
+        _live.append(bar)
+        try:
+            yield _BarReport(bar)
+        finally:
+            _live.remove(bar)
 
 
 class _BarReport:

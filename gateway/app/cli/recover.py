@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -261,10 +262,14 @@ def new_generation(
         "An erasure from now on must be done in both directories, as long as the old one has subject keys."
     )
     output.note("What comes next:")
-    output.note(f"  vestibule --data-dir {to} key show      # for whoever verifies")
-    output.note(f"  vestibule --data-dir {to} key escrow --out KEYS.txt")
-    output.note(f"  vestibule --data-dir {to} run")
-    output.note("  Peers need its card: `vestibule peer invite` there, then `vestibule peer update CARD`.")
+    here = f"vestibule --data-dir {shlex.quote(str(to))}"
+    output.note(f"  {here} key show      # for whoever verifies, and for witnesses outside")
+    output.note(f"  {here} key escrow --out KEYS.txt")
+    output.note(f"  {here} run")
+    output.note("In a federation it joins again under its old name:")
+    output.note(f"  {here} peer accept CARD    # of any other member")
+    output.note(f"  {here} peer invite --out NEW.card")
+    output.note("Whoever keeps the roster then runs, on any member: vestibule peer update NEW.card")
 
 
 def _origin_of(state: State, given: str | None) -> str:

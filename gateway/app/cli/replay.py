@@ -140,7 +140,7 @@ def show(done: Outcome, devices: int) -> None:
             f"{done.earlier['stored']:,}, refused {done.earlier['refused']:,}, lost {done.earlier['lost']:,}"
         )
     for session in done.sessions:
-        output.note(f"Session {session} holds it. See: vestibule prove {session[: output.SHORT_ID]} 0 0")
+        output.note(f"Session {session} holds it. See: `vestibule prove {session[: output.SHORT_ID]} 0 0`")
 
 
 def rows(done: Outcome) -> list[tuple[str, int, str]]:

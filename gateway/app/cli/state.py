@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,6 +21,11 @@ SYSTEM_SOCKET: Final = Path("/run/vestibule/control.sock")
 """Where the service listens (RuntimeDirectory)."""
 
 SOCKET_NAME: Final = "control.sock"
+
+_OF_THIS_STORE: Final = re.compile(
+    "`vestibule (?!--data-dir |peer (?:sign|roster-key|evidence --check) |verify --proof |audit )"
+)
+"""Commands that go to a store; the others need none, and are often typed on another machine."""
 
 
 @dataclass(slots=True)
@@ -68,10 +74,14 @@ class State:
         return "Name its directory with --data-dir, before the verb, or make a store with `vestibule init`."
 
     def told(self, text: str) -> str:
-        """A text whose commands, in backticks, name the data directory where it was given."""
+        """A text whose commands, in backticks, name the data directory where it was given.
+
+        Commands that need no store, or that name another one, stay as they are.
+        """
         if not self.named:
             return text
-        return text.replace("`vestibule ", f"`vestibule --data-dir {shlex.quote(str(self.data_dir))} ")
+        named = f"`vestibule --data-dir {shlex.quote(str(self.data_dir))} "
+        return _OF_THIS_STORE.sub(lambda _: named, text)
 
 
 def default_data_dir(environment: Mapping[str, str] = os.environ) -> Path:

@@ -46,6 +46,7 @@ def test_three_clinics_join_by_cards_and_a_proof_carries_their_quorum(tmp_path: 
             "rig-3": "alive",
         }
         assert peers["roster"]["quorum"] == 2
+        assert one.call("status")["peers"]["down"] is False
         compared = json.loads(vestibule("peer", "compare", "--json", data_dir=dirs["rig-3"]))
         assert all(peer["agrees"] for row in compared["logs"] for peer in row["peers"])
 

@@ -85,7 +85,7 @@ def test_the_table_and_the_promise(requests: list[tuple[int, int, int, str, str]
         branch = BRANCHES[number]
         old = kept[-1][0] if old < 0 else old
         proof = proof_of(branch, old, size, kind)
-        signer = key_of(key or "log", "log")
+        signer = key_of(key or "log", "log 1")
         note = sign_checkpoint(Checkpoint(ORIGIN, size, branch.roots[size]), ORIGIN, signer)
         keeps, answer = witness.add_checkpoint(AddCheckpoint(old, proof, note).encode(), NOW_S)
         want = expected(*kept[-1], branch, old, size, proof, key)

@@ -156,7 +156,8 @@ class Peer:
         self.witness = Witness(witness.name, witness.key, self.logs, self.store.shelf)
         if self.confirms:
             policy = policy_of(self.signed_roster)
-            self.confirm = Confirm(self.ours, self.own, policy, self.name, self.store.cosigned)
+            told = self.gossip.liveness.answers
+            self.confirm = Confirm(self.ours, self.own, policy, self.name, self.store.cosigned, told)
         boot = self.boot
         if self.own.size:
             self._published()
@@ -266,6 +267,8 @@ class Peer:
                 raise AssertionError(f"the mirror of {origin} at {self.name} is not what was kept")
             case cev.Ask() | cev.AskHead():
                 self._ask(effect)
+            case cev.TellOwn():
+                self._later(lambda: self.step(ev.TellOwn()))
             case cev.AskOwn(note):
                 self._later(lambda: self._cosign_own(note))
             case ev.OwnAhead() | ev.OwnForked() | ev.RosterDiffers() | Alarm():

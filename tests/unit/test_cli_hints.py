@@ -15,8 +15,9 @@ from click.testing import CliRunner, Result
 from stores import ORIGIN, make_store
 
 from gateway.app import keyfile
+from gateway.app.cli import progress
 from gateway.app.cli.main import root
-from gateway.app.cli.state import reserved
+from gateway.app.cli.state import State, reserved
 from gateway.app.config_rules import origin
 from gateway.app.rig import SLOW_S, Rig, Way
 from gateway.errors import EXIT_REFUSED, EXIT_TRY_LATER, EXIT_UNREACHABLE, EXIT_USAGE, EXIT_VERIFY, LocalError
@@ -52,6 +53,27 @@ def test_status_says_the_same(tmp_path: Path) -> None:
     done = at(tmp_path / "none", "status")
     assert done.exit_code == EXIT_UNREACHABLE
     assert f"There is no store in {tmp_path / 'none'}. Name its directory with --data-dir" in done.stderr
+
+
+def test_commands_that_need_no_store_are_told_without_one(tmp_path: Path) -> None:
+    state = State(tmp_path, named=True)
+    assert state.told("Run `vestibule peer list`.") == f"Run `vestibule --data-dir {tmp_path} peer list`."
+    for elsewhere in (
+        "peer sign F --roster-key K",
+        "peer evidence --check F --vkey V",
+        "--data-dir other run",
+    ):
+        assert state.told(f"`vestibule {elsewhere}`") == f"`vestibule {elsewhere}`"
+    assert State(tmp_path).told("`vestibule peer list`") == "`vestibule peer list`"
+
+
+def test_no_bar_is_drawn_while_somebody_is_asked() -> None:
+    with progress._bar():
+        (bar,) = progress._live
+        with progress.paused():
+            assert not bar.live.is_started
+        assert bar.live.is_started
+    assert not progress._live
 
 
 def test_data_dir_after_the_verb(tmp_path: Path) -> None:

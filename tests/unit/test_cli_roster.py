@@ -355,7 +355,7 @@ def test_the_comparison_shows_who_disagrees() -> None:
     compared = peer_view.Compared([peer_view.ComparedLog(A.origin, 9, "CCC=", False, rows)])
     shown = peer_view.compare_table(compared)
     assert compared.disagreement
-    assert [word in shown for word in ("yes", "NO", "peer_away")] == [True] * 3
+    assert [word in shown for word in ("yes", "NO", "no answer")] == [True] * 3
     assert not peer_view.Compared([peer_view.ComparedLog(A.origin, peers=rows[:1])]).disagreement
     assert peer_view.Compared([peer_view.ComparedLog(A.origin, frozen=True)]).disagreement
 

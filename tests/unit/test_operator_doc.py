@@ -52,6 +52,15 @@ def test_every_reason_is_explained_once() -> None:
     assert sorted(told) == sorted(typing.get_args(events.Reason))
 
 
+def test_every_reason_between_peers_is_explained_once() -> None:
+    page = (ROOT / "docs" / "federation.md").read_text(encoding="utf-8")
+    table = page.partition("## When something of a peer is refused")[2].partition("\n## ")[0]
+    told = [
+        word for cell in re.findall(r"^\| (`.+?) \|", table, re.M) for word in re.findall(r"`(\w+)`", cell)
+    ]
+    assert sorted(told) == sorted(typing.get_args(events.PeerReason))
+
+
 def test_words_on_the_screen_belong_to_the_same_set() -> None:
     assert set(words.REASONS) <= set(typing.get_args(events.Reason))
 

@@ -176,12 +176,12 @@ def _show(told: Audited) -> None:
     elif told.kind:
         types = ", ".join(f"{output.count(told.types[name])} {name}" for name in sorted(told.types))
         click.echo(
-            f"  entries    {output.count(told.checked)} checked, {output.count(told.read)} of them now: "
+            f"  entries    {output.count(told.checked)} checked, {output.count(told.read)} of them now; in all "
             f"{output.clean(types)}"
         )
         click.echo(f"  gateway    {output.clean(told.gateways[-1] if told.gateways else 'unknown')}")
-    for finding in told.findings:
-        _tell(finding)
+    for finding, after in zip(told.findings, [*told.findings[1:], None], strict=True):
+        _tell(finding, hint=after is None or after.hint != finding.hint)
 
 
 def _time(what: str) -> str:
@@ -190,9 +190,9 @@ def _time(what: str) -> str:
     )
 
 
-def _tell(finding: Finding) -> None:
+def _tell(finding: Finding, *, hint: bool) -> None:
     mark = output.paint(f"{WORDS[finding.level]:9}", COLORS[finding.level])
     old = "" if finding.new else " (known from an earlier run)"
     click.echo(f"  {mark}  {output.clean(finding.message)}{old}")
-    if finding.hint:
+    if hint and finding.hint:
         click.echo(f"             {output.clean(finding.hint)}")

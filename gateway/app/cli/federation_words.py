@@ -25,7 +25,7 @@ def attention(peers: PeersRow) -> list[tuple[str, str]]:
     if peers.down:
         found.append(
             (
-                "peers.db cannot be used, so peers are not answered; recording goes on",
+                "the file peers.db cannot be used, so peers are not answered; recording goes on",
                 "Check the disk (`dmesg`, SMART); it is tried again every few seconds.",
             )
         )

@@ -130,8 +130,8 @@ def prose(text: str) -> str:
 
 
 def indent(text: str, by: str = "  ") -> str:
-    """Put `by` before each line."""
-    return "\n".join(by + line for line in text.split("\n"))
+    """Put `by` before each line that has something in it."""
+    return "\n".join(by + line if line else "" for line in text.split("\n"))
 
 
 def count(number: int) -> str:

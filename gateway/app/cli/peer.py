@@ -88,7 +88,9 @@ def invite(state: State, out: Path | None, as_json: bool) -> None:
     if out is not None:
         output.note(f"The card is also in {out}.")
     if card.anchor is None:
-        output.note("It tells of no federation: whoever keeps a roster can add it, but nobody can join by it.")
+        output.note(
+            "It tells of no federation: whoever keeps a roster can add it, but nobody can join by it."
+        )
 
 
 @click.command()
@@ -111,8 +113,8 @@ def accept(state: State, card: str, dry_run: bool, yes: bool, as_json: bool) -> 
         raise LocalError(
             "card_without_federation",
             f"the card of {read.name} tells of no federation",
-            "Take the card of a gateway that is in one. If that one is to begin it: there, `peer init`, then a new "
-            "card with `peer invite`.",
+            "Take the card of a gateway that is in one. If that one is to begin it: vestibule peer init there, then a "
+            "new card with vestibule peer invite.",
         )
     if not as_json:
         output.note(peer_view.card_lines(read))
@@ -269,7 +271,9 @@ def evidence(
     for row in found:
         click.echo(peer_view.explain(row))
     if out is not None:
-        output.note(f"The evidence is in {out}. Anybody checks it: `vestibule peer evidence --check {out} --vkey VKEY`.")
+        output.note(
+            f"The evidence is in {out}. Anybody checks it: `vestibule peer evidence --check {out} --vkey VKEY`."
+        )
 
 
 def _check(path: Path, vkeys: tuple[str, ...], as_json: bool) -> None:

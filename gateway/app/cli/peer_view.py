@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from gateway.app.cli.replies import ConfirmedRow
 from gateway.core.card import Card
 from gateway.core.roster import SignedRoster
 from gateway.errors import LocalError, ProofError
+from gateway.event_words import peer_reason
 from gateway.keys.cert import pin
 from gateway.tlog.fork import parse_fork
 
@@ -211,8 +213,18 @@ def peer_notes(peers: Peers) -> list[str]:
             lines.append(f"! The log of {row.name} contradicts itself.\n  See `vestibule peer evidence`.")
     for row in peers.peers:
         if row.refused:
-            lines.append(f"Failed with {row.name} since the start: {words.reasons(row.refused)}.")
+            lines.append(f"Failed with {row.name} since the start: {words.reasons(_counted(row.refused))}.")
     return lines
+
+
+def _counted(refused: Mapping[str, int]) -> dict[str, int]:
+    """Under the words that docs/federation.md and the metrics have."""
+    from gateway.app.peer_report import WORDS
+
+    counts: Counter[str] = Counter()
+    for code, count in refused.items():
+        counts[WORDS.get(code) or peer_reason(code)] += count
+    return dict(counts)
 
 
 def _maybe(at_ms: int, now_ms: int) -> str:

@@ -23,7 +23,7 @@ SYSTEM_SOCKET: Final = Path("/run/vestibule/control.sock")
 SOCKET_NAME: Final = "control.sock"
 
 _OF_THIS_STORE: Final = re.compile(
-    "`vestibule (?!--data-dir |peer (?:sign|roster-key|evidence --check) |verify --proof |audit )"
+    r"`vestibule\s(?!--data-dir |peer (?:sign|roster-key|evidence --check) |verify --proof |audit )"
 )
 """Commands that go to a store; the others need none, and are often typed on another machine."""
 

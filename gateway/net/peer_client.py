@@ -9,6 +9,7 @@ allows gzip for those), and that with a limit.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 import time
 import zlib
@@ -63,9 +64,11 @@ class PeerClient:
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        session, self._session = self._session, None
+        if session is not None:
+            # aiohttp stumbles, now and then, over a connection whose TLS was aborted; all the same it is gone.
+            with contextlib.suppress(AttributeError):
+                await session.close()
 
     async def exchange(self, url: str, certs: Sequence[bytes], body: bytes) -> bytes:
         """Gossip with a member.

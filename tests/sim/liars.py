@@ -158,6 +158,21 @@ class Liar:
         """The log of any member, as it is: a liar knows all that was ever published."""
         return self.watch.branches[origin_of(name)][0]
 
+    def laggard(self) -> tuple[str, Branch, int]:
+        """Somebody honest, somebody else's honest log, and what the first has of it: less than there is, if anybody.
+
+        A liar may well know, from the tables that it is told; here it looks.
+        """
+        for _ in range(20):
+            to, branch = self.victim(), self.some_branch()
+            speaker = self.world.speakers[to]
+            assert isinstance(speaker, Peer)
+            mirror = speaker.store.mirrors.get(branch.origin)
+            size = len(mirror.data) if mirror else 0
+            if speaker.own is not branch and size < branch.size:
+                return to, branch, size
+        return to, branch, self.rng.randrange(1, branch.size)
+
     def some_branch(self) -> Branch:
         """The log of somebody honest that has entries."""
         grown = [branch for name in self.honest if (branch := self.branch_of(name)).size > 1]
@@ -174,8 +189,18 @@ class Lie:
     def __init__(self, liar: Liar) -> None:
         self.liar, self.rng = liar, liar.rng
 
+    RATE = 1
+    """How many lies in a second, where they are told one by one."""
+    marks: tuple[str, ...] = ()
+    """Codes of which at least one must be held against somebody: else these lies reach nobody."""
+
     def tick(self) -> None:
         """Lie for a second."""
+
+    def often(self, one: Callable[[], None]) -> None:
+        """Tell lies at random times within a second."""
+        for _ in range(self.RATE):
+            self.liar.world.after(self.rng.randrange(SECOND), one)
 
     def served(self, data: bytes | None) -> bytes | None:
         """What is served instead of this."""
@@ -251,51 +276,40 @@ def _hash(branch: Branch) -> bytes:
 class Forge(Lie):
     """Entries, signatures and rosters that nobody wrote."""
 
+    RATE = 12
+    marks = ("head_entries", "note_unknown", "note_format", "roster_signature")
+
     def tick(self) -> None:
+        self.often(self._one)
+
+    def _one(self) -> None:
         rng, liar = self.rng, self.liar
-        for _ in range(3):
-            branch = liar.some_branch()
-            old = rng.randrange(branch.size)
-            count = branch.size - old
-            lies = [rng.randbytes(20) for _ in range(count)]
-            mixed = [*branch.data[old : branch.size - 1], b"forged"]
-            root = rng.randbytes(32)
-            own = f"{branch.origin}\n{branch.size + 2}\n"
-            stolen = sign_checkpoint(
-                Checkpoint(branch.origin, branch.size + 2, root), branch.origin, key_of(liar.name, "log 1")
-            )
-            under_own_name = sign_checkpoint(
-                Checkpoint(branch.origin, branch.size + 2, root),
-                origin_of(liar.name),
-                key_of(liar.name, "log 1"),
-            )
-            flipped = bytearray(branch.note())
-            flipped[-3] ^= 1
-            notes = [
-                (branch.note(), old, lies),
-                (branch.note(), old, mixed),
-                (branch.note(), old, branch.data[old : branch.size - 1]),
-                (stolen, branch.size, [b"x", b"y"]),
-                (under_own_name, branch.size, [b"x", b"y"]),
-                (bytes(flipped), old, branch.data[old:]),
-                (own.encode(), branch.size, [b"x", b"y"]),
-                (b"", 0, []),
-            ]
-            for note, size, entries in notes:
-                liar.say(
-                    liar.victim(),
-                    wire.Head(_hash(branch), note, size, branch.roots[size], [], list(entries)),
-                )
-        # entries of its own log that do not lead to its own head
-        own_branch = liar.faces[0].own
-        at = own_branch.size
-        head = signed(liar.name, at + 2, rng.randbytes(32)) if rng.random() < 0.1 else own_branch.note()
-        liar.say(
-            liar.victim(),
-            wire.Head(_hash(own_branch), head, at, own_branch.roots[at], [], [b"no", b"way"]),
-            wire.Cosig(_hash(own_branch), at, own_branch.roots[at], ["\u2014 nobody AAAAAAAA\n"]),
+        to, branch, old = liar.laggard()
+        size, key = branch.size, key_of(liar.name, "log 1")
+        entries = branch.data[old:]
+        more = Checkpoint(branch.origin, size + 2, rng.randbytes(32))
+        flipped = bytearray(branch.note())
+        flipped[-3] ^= 1
+        lies: list[tuple[bytes, int, list[bytes]]] = [
+            (branch.note(), old, [rng.randbytes(20) for _ in entries]),
+            (branch.note(), old, [*entries[:-1], b"forged"]),
+            (branch.note(), old, entries[:-1]),
+            (branch.note(), old, [*entries, b"more"]),
+            (sign_checkpoint(more, branch.origin, key), size, [b"x", b"y"]),
+            (sign_checkpoint(more, origin_of(liar.name), key), size, [b"x", b"y"]),
+            (bytes(flipped), old, entries),
+            (f"{branch.origin}\n{size + 2}\n".encode(), size, [b"x", b"y"]),
+            (b"", 0, []),
+        ]
+        note, at, told = rng.choice(lies)
+        head = wire.Head(_hash(branch), note, at, branch.roots[at], [], list(told))
+        own = liar.faces[0].own
+        beside: list[wire.Message] = [
+            wire.Head(_hash(own), own.note(), own.size, own.roots[-1], [], [b"no", b"way"]),
+            wire.Cosig(_hash(branch), size, branch.roots[size], ["\u2014 nobody AAAAAAAA\n"]),
             wire.RosterDoc(_forged_roster(liar.name, liar.roster).raw),
-        )
+        ]
+        liar.say(to, head, rng.choice(beside))
 
 
 def _forged_roster(name: str, roster: SignedRoster) -> SignedRoster:
@@ -310,35 +324,42 @@ def _forged_roster(name: str, roster: SignedRoster) -> SignedRoster:
 class BadProof(Lie):
     """True heads with proofs that do not hold, and evidence that shows nothing, all against honest logs."""
 
+    RATE = 12
+    marks = ("head_proof", "fork", "consistency")
+
     def tick(self) -> None:
+        self.often(self._one)
+
+    def _one(self) -> None:
         rng, liar = self.rng, self.liar
-        for _ in range(4):
-            branch = liar.some_branch()
-            old = rng.randrange(1, branch.size)
-            proof = consistency(branch, old, branch.size)
-            spoilt = list(proof)
-            if spoilt:
-                spoilt[rng.randrange(len(spoilt))] = rng.randbytes(32)
-            root = branch.roots[old]
-            heads = [
-                (old, root, spoilt),
-                (old, root, proof[:-1]),
-                (old, root, [*proof, rng.randbytes(32)]),
-                (old, rng.randbytes(32), proof),
-                (branch.size - 1, rng.randbytes(32), [rng.randbytes(32)]),
-                (MAX_SIZE, root, proof),
-                (0, EMPTY_ROOT, proof),
-            ]
-            for size, old_root, hashes in heads:
-                liar.say(liar.victim(), wire.Head(_hash(branch), branch.note(), size, old_root, hashes, []))
-            for fork in (
-                Fork(branch.note(old), branch.note(), rng.randbytes(32), tuple(proof)),
-                Fork(branch.note(old), branch.note(), root, tuple(proof)),
-                Fork(branch.note(), branch.note(), root, ()),
-                Fork(branch.note(), branch.note(old), root, tuple(proof)),
-                Fork(branch.note(old), signed(liar.name, branch.size, rng.randbytes(32)), root, ()),
-            ):
-                liar.say(liar.victim(), wire.Evidence(_hash(branch), fork.encode()))
+        to, branch, old = liar.laggard()
+        old = max(old, 1)
+        size, root, digest = branch.size, branch.roots[old], _hash(branch)
+        proof = consistency(branch, old, size)
+        spoilt = list(proof) or [b""]
+        spoilt[rng.randrange(len(spoilt))] = rng.randbytes(32)
+        heads = [
+            (old, root, spoilt),
+            (old, root, proof[:-1]),
+            (old, root, [*proof, rng.randbytes(32)]),
+            (old, rng.randbytes(32), proof),
+            (old, rng.randbytes(32), [rng.randbytes(32)]),
+            (MAX_SIZE, root, proof),
+            (0, EMPTY_ROOT, proof),
+        ]
+        at, old_root, hashes = rng.choice(heads)
+        forks = [
+            Fork(branch.note(old), branch.note(), rng.randbytes(32), tuple(proof)),
+            Fork(branch.note(old), branch.note(), root, tuple(proof)),
+            Fork(branch.note(), branch.note(), root, ()),
+            Fork(branch.note(), branch.note(old), root, tuple(proof)),
+            Fork(branch.note(old), signed(liar.name, size, rng.randbytes(32)), root, ()),
+        ]
+        liar.say(
+            to,
+            wire.Head(digest, branch.note(), at, old_root, hashes, []),
+            wire.Evidence(digest, rng.choice(forks).encode()),
+        )
 
 
 def consistency(branch: Branch, old: int, size: int) -> list[bytes]:
@@ -416,14 +437,14 @@ class Flood(Lie):
     """Much of everything, at one victim: `RATE` bodies in a second."""
 
     RATE = 150
+    marks = ("rate",)
 
     def __init__(self, liar: Liar) -> None:
         super().__init__(liar)
         self.prey = liar.victim()
 
     def tick(self) -> None:
-        for _ in range(self.RATE):
-            self.liar.world.after(self.rng.randrange(SECOND), self._one)
+        self.often(self._one)
 
     def _one(self) -> None:
         rng, liar = self.rng, self.liar
@@ -472,6 +493,8 @@ class Mute(Lie):
 
 class BadMirror(Lie):
     """Serves entries and tiles that are not those of the log, or too many, or none."""
+
+    marks = ("tile", "bundle")
 
     def served(self, data: bytes | None) -> bytes | None:
         rng = self.rng

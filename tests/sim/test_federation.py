@@ -280,6 +280,9 @@ class Run:
             assert forked <= {self.fork_origin}, "evidence against a log that did not lie"
             for log in peer.logs if peer.up else ():
                 assert log.frozen == (log.origin in forked)
+        refused = sum((peer.refusals for peer in self.peers.values()), Counter())
+        for lie in (lie for liar in self.liars for lie in liar.lies):
+            assert not lie.marks or any(refused[mark] for mark in lie.marks), f"{lie} lied to nobody"
         if self.fork_origin and not self.scenario.fork.get("bare"):
             faces = self.liars[0].faces
             assert any(isinstance(alarm, OwnForked) for face in faces for alarm in face.alarms), (

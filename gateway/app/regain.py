@@ -163,7 +163,7 @@ async def regain(
         if mark.made_here() is not None:
             mark.rewrite()
     mark.close()
-    done.roster = await _rejoin(layout, db)
+    done.roster = await rejoin(layout, db)
     unfinished.end(layout)
     done.total, done.root, done.checkpoint = ledger.size, ledger.root, ledger.checkpoint()
     return done
@@ -213,7 +213,7 @@ async def _end_without_key(layout: Layout, keys: KeyRing, db: Database) -> int:
     return len(gone)
 
 
-async def _rejoin(layout: Layout, db: Database) -> int:
+async def rejoin(layout: Layout, db: Database) -> int:
     """Where what was known of peers is lost, take the roster from our own log, in which every version is an entry.
 
     Returns:

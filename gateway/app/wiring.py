@@ -9,12 +9,14 @@ import time
 
 import msgspec
 
+from gateway import events
 from gateway.app.config_tables import Config
 from gateway.app.export import LogReader
 from gateway.app.federation import Federation
 from gateway.app.house import Floors, House
 from gateway.app.observe import Observer
 from gateway.app.peer_house import House as PeerHouse
+from gateway.app.regain import rejoin
 from gateway.app.spine import Spine
 from gateway.app.startup import Store, names_of, random_bytes
 from gateway.core.batcher import Batcher
@@ -25,10 +27,10 @@ from gateway.core.registry import Registry
 from gateway.core.roster import SignedRoster
 from gateway.core.sessions import Sessions
 from gateway.entries.types import roster_body
-from gateway.errors import StoreError
+from gateway.errors import Damage, StoreError
 from gateway.ids import SessionId, SubjectRef
 from gateway.rights.recording import Recording
-from gateway.store.layout import Layout
+from gateway.store.layout import Layout, disk_error, fsync_dir
 
 
 def build_house(store: Store, config: Config, observer: Observer) -> House:
@@ -102,8 +104,12 @@ async def among_peers(
 ) -> Federation | None:
     """Our part in a federation, opened and not yet begun; None where peers are off.
 
+    A peers.db that is lost or damaged is begun anew: what it held comes back from our own log (the roster) and
+    from peers; recording does not wait for that. Where `start_alone` is false somebody has to look first.
+
     Raises:
-        StoreError, StoreRefused, Damage: peers.db cannot be used.
+        StoreError, StoreRefused: peers.db cannot be used.
+        Damage: it is damaged, and `start_alone` is false.
     """
     if not config.peers.enabled:
         return None
@@ -125,4 +131,30 @@ async def among_peers(
         spine.fail(error)
 
     ours = PeerHouse(store.keys, store.keys.known_log_vkeys, newest, reader, enter, stop)
-    return await Federation.open(layout, config, observer, ours)
+    try:
+        if not layout.peers.exists():
+            await rejoin(layout, store.db)
+        return await Federation.open(layout, config, observer, ours)
+    except Damage:
+        if not config.peers.start_alone:
+            raise
+        observer.emit(events.PeersRefused("store", 1))
+        set_aside(layout)
+        await rejoin(layout, store.db)
+        return await Federation.open(layout, config, observer, ours)
+
+
+def set_aside(layout: Layout) -> None:
+    """Give a damaged peers.db another name, for whoever wants to look at it.
+
+    Raises:
+        StoreError: `disk_io`.
+    """
+    try:
+        for ending in ("", "-wal", "-shm"):
+            path = layout.peers.with_name(layout.peers.name + ending)
+            if path.exists():
+                path.rename(layout.peers.with_name(f"{layout.peers.name}.damaged{ending}"))
+        fsync_dir(layout.data_dir)
+    except OSError as error:
+        raise disk_error(error, "a damaged peers.db cannot be set aside") from error

@@ -197,3 +197,26 @@ def test_keys_are_rotated_while_others_record(circle: Circle, tmp_path: Path) ->
     size = size_of(two)
     circle.until(lambda: two.call("status")["peers"]["confirmed"]["size"] >= size, "confirmed under new keys")
     check_all(circle, tmp_path)
+
+
+@pytest.mark.parametrize("how", ["lost", "damaged"])
+def test_without_its_peers_db_a_gateway_records_on_and_finds_its_peers_again(
+    circle: Circle, tmp_path: Path, how: str
+) -> None:
+    two = circle.gateways["rig-2"]
+    version = circle.roster().version
+    assert two.stop() == 0
+    for ending in ("", "-wal", "-shm"):
+        path = two.layout.peers.with_name(two.layout.peers.name + ending)
+        if how == "lost":
+            path.unlink(missing_ok=True)
+        elif path.exists():
+            path.write_bytes(b"\xff" * path.stat().st_size)
+    two.restart()
+    assert two.call("peer.roster")["version"] == version, "its own log has the roster"
+    circle.work(two, 1)
+    circle.work(circle.gateways["rig-1"], 1)
+    circle.until_level(30)
+    size = size_of(two)
+    circle.until(lambda: two.call("status")["peers"]["confirmed"]["size"] >= size, "confirmed", 30)
+    check_all(circle, tmp_path)

@@ -24,7 +24,7 @@ from tests.sim.invariants import Watch
 from tests.sim.liars import LIES, Liar, Sybil, two_faced
 from tests.sim.peer_logs import Branch, log_vkey, quick_signatures
 
-LIMIT_ROUNDS = 80
+LIMIT_ROUNDS = 120
 """How long is waited for what should have happened in `rounds`, to tell late from never."""
 
 

@@ -155,7 +155,7 @@ async def make_store(layout: Layout) -> None:
     actor = f"uid:{os.getuid()}"
     lines = config.default_text(NAME, ORIGIN, actor).split("\n")
     text = "\n".join(f"listen = {LOOPBACK}" if line.startswith("listen = ") else line for line in lines)
-    if text.count(LOOPBACK) != 2 or config.check(text, layout.config.name):
+    if text.count(LOOPBACK) != 3 or config.check(text, layout.config.name):
         raise ConfigError("config_invalid", "the demonstration's configuration does not hold")
     if not layout.mark.exists() and not layout.config.exists():
         layout.make_dirs()

@@ -58,9 +58,7 @@ def test_every_verb_that_is_told_is_there() -> None:
     assert [f"{name}: vestibule {line}" for name, line in told if wrong_verb(line)] == []
 
 
-@pytest.mark.parametrize(
-    "line", ["serve", "ledger new-gateway", "key restore", "doctor --json", "session"]
-)
+@pytest.mark.parametrize("line", ["serve", "ledger new-gateway", "key restore", "doctor --json", "session"])
 def test_a_verb_that_is_not_there_is_seen(line: str) -> None:
     assert bool(wrong_verb(line)) == (line != "session")
 

@@ -89,6 +89,7 @@ class Watch:
         """Origin -> head -> who of the honest cosigned it."""
         self.conflict_ns: dict[str, int] = {}
         """Origin -> when honest peers first held heads of it that contradict each other, or one saw that they do."""
+        self.true_rows: dict[str, set[wire.Row]] = {}
         self.costs: Counter[tuple[str, str]] = Counter()
         """(peer, sender) -> signatures that were looked at for what the sender told."""
         self.began_ns = 0
@@ -199,11 +200,15 @@ class Watch:
             assert self.continues(origin, (head.old_size, head.old_root), (size, root)), "I4: an old root"
 
     def _tells_row(self, peer: Peer, row: wire.Row) -> None:
+        # What was kept stays kept, so that a row which was true once is true for ever.
+        if row in (true := self.true_rows.setdefault(peer.name, set())):
+            return
         origin = self.origins[row.origin_hash]
         self._is_kept(peer, origin, row.size, row.root)
         mirror = peer.own if origin == peer.own.origin else peer.store.mirrors.get(origin)
         durable = len(mirror.data) if mirror else 0
         assert row.tree <= min(durable, row.size), "I1: a tree is told that is not here"
+        true.add(row)
 
     def _is_kept(self, peer: Peer, origin: str, size: int, root: bytes) -> None:
         if size == 0:

@@ -2,7 +2,8 @@
 
 Real daemons on loopback. The load is a session that each opens each second: an entry, and a new head. CPU is user and
 system time of the daemons (`/proc`), with peers less without; bytes are what the kernel counts for their sockets
-(`ss`), TLS and HTTP included. Figures are for reading; what must hold whatever the machine is that heads were confirmed.
+(`ss`), TLS and HTTP included. Figures are for reading; what must hold whatever the machine is that heads were
+confirmed.
 """
 
 from __future__ import annotations
@@ -204,8 +205,17 @@ def cost(folder: Path, *, peers: bool) -> Cost:
         )
 
 
-def test_steady_gossip(tmp_path: Path, table: list[str]) -> None:
-    off, on = cost(tmp_path / "off", peers=False), cost(tmp_path / "on", peers=True)
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Cost:
+    return cost(tmp_path_factory.mktemp("alone"), peers=False)
+
+
+def test_the_same_load_without_peers(alone: Cost) -> None:
+    assert min(alone.cpu) > 0
+
+
+def test_steady_gossip(tmp_path: Path, alone: Cost, table: list[str]) -> None:
+    off, on = alone, cost(tmp_path, peers=True)
     net = sorted(100 * (mine - statistics.median(off.cpu)) for mine in on.cpu)
     both = sorted((mine + theirs) / 1000 for mine, theirs in zip(on.sent, on.heard, strict=True))
     table += [
@@ -228,7 +238,7 @@ def test_steady_gossip(tmp_path: Path, table: list[str]) -> None:
 
 
 def test_time_to_a_quorum(tmp_path: Path, table: list[str]) -> None:
-    with started(tmp_path / "quorum", 5, peers=True, level="debug") as circle:
+    with started(tmp_path, 5, peers=True, level="debug") as circle:
         gateways = list(circle.gateways.values())
         circle.until(lambda: all(map(_confirmed, gateways)), "a first head of each is confirmed")
         first = [int(gateway.call("status")["log"]["size"]) for gateway in gateways]

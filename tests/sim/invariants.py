@@ -386,6 +386,7 @@ def weigh(root: object) -> int:
         elif isinstance(one, list | tuple | set | frozenset | deque):
             waiting += one
         waiting += vars(one).values() if hasattr(one, "__dict__") else ()
+        waiting += [getattr(one, field) for field in getattr(one, "__struct_fields__", ())]
         for kind in type(one).__mro__:
             slots = kind.__dict__.get("__slots__", ())
             for slot in (slots,) if isinstance(slots, str) else slots:

@@ -258,7 +258,8 @@ def two_faced(
             if face.up:
                 face.grow()
                 to = liar.rng.choice([name for name in liar.honest if face.audience(name)])
-                _push(liar, face.own, to, face.own.size - 1)
+                # From where all agree, as long as that fits: what was told before may have been lost.
+                _push(liar, face.own, to, max(size, face.own.size - wire.MAX_ENTRIES))
         liar.world.after(SECOND, on)
 
     return begin

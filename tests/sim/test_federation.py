@@ -21,7 +21,7 @@ from gateway.core.gossip_events import OwnForked
 from tests.sim.federation import PERIOD_NS, SECOND, Weather, World, member, roster_of, signed_roster
 from tests.sim.honest import Peer
 from tests.sim.invariants import Watch
-from tests.sim.liars import LIES, Liar, Sybil, two_faced
+from tests.sim.liars import LIES, Flood, Liar, Sybil, two_faced
 from tests.sim.peer_logs import Branch, log_vkey, quick_signatures
 
 LIMIT_ROUNDS = 120
@@ -288,7 +288,10 @@ class Run:
             assert any(isinstance(alarm, OwnForked) for face in faces for alarm in face.alarms), (
                 "whoever runs with the keys of a log that has two histories is not warned"
             )
-        for peer in self.rng.sample(list(self.peers.values()), 4):
+        # Whoever was flooded, before all: a few others show what is usual.
+        looked_at = {lie.prey for liar in self.liars for lie in liar.lies if isinstance(lie, Flood)}
+        looked_at.update(self.rng.sample(self.honest_names, 4))
+        for peer in (self.peers[name] for name in sorted(looked_at)):
             if peer.up:
                 self.watch.bounded(peer)
             # a start from the disk finds it all as it is

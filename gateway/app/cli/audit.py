@@ -180,8 +180,10 @@ def _show(told: Audited) -> None:
             f"{output.clean(types)}"
         )
         click.echo(f"  gateway    {output.clean(told.gateways[-1] if told.gateways else 'unknown')}")
-    for finding, after in zip(told.findings, [*told.findings[1:], None], strict=True):
-        _tell(finding, hint=after is None or after.hint != finding.hint)
+    # A hint that the next finding has too is told once.
+    hints = [*(finding.hint for finding in told.findings[1:]), ""]
+    for finding, next_hint in zip(told.findings, hints, strict=False):
+        _tell(finding, hint=next_hint != finding.hint)
 
 
 def _time(what: str) -> str:

@@ -44,7 +44,7 @@ def script() -> str:
     for line in commands():
         if line.startswith("make "):
             continue
-        lines.append(line)
+        lines.append(line.replace("127.0.0.1:4748", f"127.0.0.1:{http}"))
         if line.startswith("vestibule init"):
             lines.append(f'{ports} "$VESTIBULE_DATA_DIR/vestibule.toml"')
         if line.startswith("vestibule run"):

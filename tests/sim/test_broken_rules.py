@@ -19,6 +19,9 @@ from tests.sim.invariants import decoded
 from tests.sim.peer_logs import quick_signatures
 from tests.sim.test_federation import Run, Scenario, scenarios
 
+# Each runs a whole scenario: in `make test`, so that `make check` stays short.
+pytestmark = pytest.mark.slow
+
 Broken = type[Gossip]
 
 

@@ -15,10 +15,10 @@ from gateway.app.audit_tiles import HeadTiles
 from gateway.errors import ProofError, RemoteError, SignatureError, Unreachable
 from gateway.tlog.checkpoint import Checkpoint, open_parsed, origin_hash, parse_checkpoint
 from gateway.tlog.cosigned import bare
-from gateway.tlog.fork import Fork, verify_fork
+from gateway.tlog.fork import Fork, fork_from_tiles, verify_fork
 from gateway.tlog.merkle import consistency_ranges
 from gateway.tlog.note import VerifierKey, parse_note, verify_note
-from gateway.tlog.tiles import TileReader, consistency_from_tiles, root_from_tiles, tiles_of
+from gateway.tlog.tiles import TileReader, tiles_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +96,8 @@ async def later(ours: Head, new: Signed, tiles: HeadTiles, vkeys: list[VerifierK
         return None  # every log continues an empty one
     await tiles.load(tiles_of([(0, m), *consistency_ranges(m, n)], n))
     # All these tiles are proven by the new head, so the root at the old size is what it continues.
-    root = root_from_tiles(tiles, m)
-    if root == ours.root:
-        return None
-    proof = tuple(consistency_from_tiles(tiles, m, n))
-    return _checked(Fork(ours.note, new.note, root, proof), vkeys)
+    found = fork_from_tiles(tiles, ours.note, m, ours.root, new.note, n)
+    return found and _checked(found, vkeys)
 
 
 async def earlier(folder: LogFolder, state: State, new: Signed, source: Source) -> Fork | bool:
@@ -145,12 +142,9 @@ async def earlier(folder: LogFolder, state: State, new: Signed, source: Source) 
 
 
 def _earlier_by(reader: TileReader, ours: Head, new: Signed, vkeys: list[VerifierKey]) -> Fork | bool:
-    size = new.checkpoint.size
-    root = root_from_tiles(reader, size)
-    if root == new.checkpoint.root:
-        return True
-    proof = tuple(consistency_from_tiles(reader, size, ours.size))
-    return _checked(Fork(new.note, ours.note, root, proof), vkeys)
+    size, root = new.checkpoint.size, new.checkpoint.root
+    found = fork_from_tiles(reader, new.note, size, root, ours.note, ours.size)
+    return True if found is None else _checked(found, vkeys)
 
 
 def _checked(fork: Fork, vkeys: list[VerifierKey]) -> Fork:

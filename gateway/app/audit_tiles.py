@@ -23,6 +23,8 @@ from gateway.tlog.tiles import (
     TILE_WIDTH,
     TileCoord,
     decode_bundle,
+    hash_of_tile,
+    hashes_of,
     root_from_tiles,
     tails_at,
     tile_path,
@@ -192,10 +194,7 @@ class HeadTiles:
 
     def _prove(self, level: int, n: int, data: bytes) -> None:
         # A full tile has its hash in the level above; the partial ones were read by `open`.
-        start = n % TILE_WIDTH * HASH_BYTES
-        above = self._tiles[level + 1, n // TILE_WIDTH][start : start + HASH_BYTES]
-        hashes = [data[at : at + HASH_BYTES] for at in range(0, len(data), HASH_BYTES)]
-        if root_of(hashes) != above:
+        if root_of(hashes_of(data)) != hash_of_tile(self._tiles[level + 1, n // TILE_WIDTH], n):
             raise ProofError(
                 "tile",
                 f"{tile_path(level, n)} is not the tile whose hash the log signed",

@@ -319,8 +319,9 @@ class Federation:
         return answer.status, answer.content_type, answer.body
 
     def _member_of(self, der: bytes) -> str | None:
-        member = self.membership.roster.of_cert(der) if self.membership.roster else None
-        return member.name if member is not None and member in self.membership.others else None
+        roster, us = self.membership.roster, self.membership.us
+        member = roster.of_cert(der) if roster and us else None
+        return member.name if member is not None and member is not us else None
 
     # ---- what we hear ---------------------------------------------------------------------------------------------
 

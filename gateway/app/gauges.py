@@ -62,15 +62,14 @@ def of_federation(observer: Observer, federation: Federation | None) -> None:
         machine = peers.machines.confirming.machine
         return machine.lag.age_ns(time.monotonic_ns()) / 1e9 if machine.active else 0
 
-    def mirrors(peers: Federation) -> float:
-        return sum(
-            max(log.size - log.whole_size, 0) for log in peers.machines.logs if log.data and not log.ours
-        )
-
     gauge = observer.gauge
     gauge("confirm_lag_entries", "Entries that no quorum cosigned yet.", reading(lag_entries))
     gauge("confirm_lag_seconds", "Since when the oldest of them waits.", reading(lag_seconds))
-    gauge("mirror_lag_entries", "Entries of peers that are promised and not copied yet.", reading(mirrors))
+    gauge(
+        "mirror_lag_entries",
+        "Entries of peers that are promised and not copied yet.",
+        reading(lambda peers: peers.machines.logs.mirror_lag),
+    )
     gauge(
         "logs_frozen",
         "Logs against which there is evidence.",

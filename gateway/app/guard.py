@@ -18,9 +18,9 @@ from gateway.errors import LocalError, ProofError, RemoteError, SignatureError, 
 from gateway.store.queries import Head
 from gateway.tlog.checkpoint import Checkpoint, open_checkpoint, origin_hash
 from gateway.tlog.cosigned import bare
-from gateway.tlog.fork import Fork, verify_fork
+from gateway.tlog.fork import Fork, fork_from_tiles, verify_fork
 from gateway.tlog.note import MAX_NOTE_BYTES, VerifierKey
-from gateway.tlog.tiles import TileReader, consistency_from_tiles, root_from_tiles
+from gateway.tlog.tiles import TileReader, root_from_tiles
 
 ASK_S: Final = 2.0
 """How long anybody is waited for; all are asked at once."""
@@ -290,9 +290,9 @@ def _evidence(
         there = answer.head
         if answer.word != "other" or there is None or not there.size <= own.size <= head.size:
             continue
-        alt_root = root_from_tiles(reader, there.size)
-        proof = consistency_from_tiles(reader, there.size, own.size) if there.size < own.size else []
-        fork = Fork(answer.note, bare(signed, vkeys), alt_root, tuple(proof))
+        fork = fork_from_tiles(reader, answer.note, there.size, there.root, bare(signed, vkeys), own.size)
+        if fork is None:
+            continue
         try:
             verify_fork(fork, *vkeys)
         except ProofError:

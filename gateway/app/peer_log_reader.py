@@ -50,7 +50,7 @@ class PeerLogReader:
             return None
         if rest == CHECKPOINT:
             return self._checkpoint(log)
-        coord = wanted_tile(rest, log.whole_size) if log.data and not log.ours else None
+        coord = wanted_tile(rest, log.whole_size) if log.mirrored else None
         if coord is None:
             return None
         if coord.level != ENTRIES_LEVEL:

@@ -142,7 +142,7 @@ class Machines:
         membership = self._out.membership
         wanted = {member.origin: member.log for member in membership.others}
         for log in list(self.logs):
-            if log.data and not log.ours and log.origin not in wanted:
+            if log.mirrored and log.origin not in wanted:
                 self._left[log.origin] = log
                 self.logs.drop(log.origin)
         for origin, vkeys in wanted.items():
@@ -170,7 +170,7 @@ class Machines:
         waiting = {
             log.origin: (log.tree.size, self._waiting.get(log.origin, (0, 0))[1])
             for log in self.logs
-            if log.data and not log.ours and not log.frozen and log.tree.size < log.size
+            if log.mirrored and not log.frozen and log.tree.size < log.size
         }
         for origin, (size, looks) in waiting.items():
             same = self._waiting.get(origin, (-1, 0))[0] == size

@@ -246,7 +246,7 @@ class Steps:
     def _pull(self, origin: str) -> None:
         """A head was promised without its entries: gossip brings a few of them, a mirror must fetch many."""
         log = self.logs.of(origin)
-        if log is not None and log.data and not log.ours and not nearly_whole(log):
+        if log is not None and log.mirrored and not nearly_whole(log):
             self._react.behind(origin)
 
     def _own(self) -> list[gossiping.Event]:

@@ -82,7 +82,7 @@ def _member(federation: Federation, member: Member, *, ours: bool) -> Row:
         "state": state,
         "seen_ms": seen_ms,
         "size": log.size if log else 0,
-        "lag_entries": 0 if ours or log is None else max(log.size - log.whole_size, 0),
+        "lag_entries": 0 if ours or log is None else log.lag,
         "frozen": log.frozen if log else False,
         "pin": pin(member.certs[0]),
         "refused": dict(federation.report.refused.get(member.name, {})),
@@ -103,7 +103,7 @@ def summary(federation: Federation) -> Row:
         "waiting_for": roster_row(federation)["waiting_for"],
         "removed_in": membership.removed_in,
         "frozen": [log.origin for log in machines.logs if log.frozen],
-        "mirror_lag_entries": sum(max(log.size - log.whole_size, 0) for log in _mirrored(federation)),
+        "mirror_lag_entries": machines.logs.mirror_lag,
         "learning": machines.steps.learning,
         "down": machines.steps.failed,
         "confirmed": confirmed(federation),
@@ -190,10 +190,6 @@ def _fork(stored: StoredFork) -> Row:
         "seen_ms": stored.seen_ms,
         "raw": stored.data.decode(),
     }
-
-
-def _mirrored(federation: Federation) -> list[Followed]:
-    return [log for log in federation.machines.logs if log.data and not log.ours]
 
 
 def _now_ms() -> int:

@@ -22,6 +22,8 @@ from gateway.tlog.tiles import (
     TILE_WIDTH,
     consistency_from_tiles,
     decode_bundle,
+    hash_of_tile,
+    hashes_of,
     root_from_tiles,
     tails_at,
     tile_path,
@@ -108,7 +110,7 @@ class Refetch:
         """What a bundle must hold: its leaf hashes where it is the last, partial one, else the root over them."""
         if width_at(self._head.size, 0, n) < TILE_WIDTH:
             return (await self._edge())[0]
-        return _hash_in(await self._tile(1, n // TILE_WIDTH), n)
+        return hash_of_tile(await self._tile(1, n // TILE_WIDTH), n)
 
     async def _bundle(self, n: int, known: bytes) -> list[bytes]:
         width = width_at(self._head.size, 0, n)
@@ -129,11 +131,11 @@ class Refetch:
         kept = self._newest.get(level)
         if kept is not None and kept[0] == n:
             return kept[1]
-        known = _hash_in(await self._tile(level + 1, n // TILE_WIDTH), n)
+        known = hash_of_tile(await self._tile(level + 1, n // TILE_WIDTH), n)
 
         async def of(place: Answer) -> bytes:
             data = await self._tile_of(place, level, n, TILE_WIDTH)
-            if root_of(_cut(data)) != known:
+            if root_of(hashes_of(data)) != known:
                 raise ProofError("tile", "a tile is not of this log")
             return data
 
@@ -202,12 +204,3 @@ class _Tiles(dict[tuple[int, int], bytes]):
 
     def hash_tile(self, level: int, n: int, width: int) -> bytes:
         return self[level, n][: width * HASH_BYTES]
-
-
-def _hash_in(tile: bytes, n: int) -> bytes:
-    at = n % TILE_WIDTH * HASH_BYTES
-    return tile[at : at + HASH_BYTES]
-
-
-def _cut(tile: bytes) -> list[bytes]:
-    return [tile[at : at + HASH_BYTES] for at in range(0, len(tile), HASH_BYTES)]

@@ -30,7 +30,8 @@ from gateway.entries.types import roster_body
 from gateway.errors import Damage, StoreError
 from gateway.ids import SessionId, SubjectRef
 from gateway.rights.recording import Recording
-from gateway.store.layout import Layout, disk_error, fsync_dir
+from gateway.store.layout import Layout
+from gateway.store.peer_file import keep_damaged
 
 
 def build_house(store: Store, config: Config, observer: Observer) -> House:
@@ -139,22 +140,6 @@ async def among_peers(
         if not config.peers.start_alone:
             raise
         observer.emit(events.PeersRefused("store", 1))
-        set_aside(layout)
+        keep_damaged(layout.peers)
         await rejoin(layout, store.db)
         return await Federation.open(layout, config, observer, ours)
-
-
-def set_aside(layout: Layout) -> None:
-    """Give a damaged peers.db another name, for whoever wants to look at it.
-
-    Raises:
-        StoreError: `disk_io`.
-    """
-    try:
-        for ending in ("", "-wal", "-shm"):
-            path = layout.peers.with_name(layout.peers.name + ending)
-            if path.exists():
-                path.rename(layout.peers.with_name(f"{layout.peers.name}.damaged{ending}"))
-        fsync_dir(layout.data_dir)
-    except OSError as error:
-        raise disk_error(error, "a damaged peers.db cannot be set aside") from error

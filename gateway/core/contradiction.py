@@ -13,9 +13,9 @@ from gateway.core.follow import Followed
 from gateway.errors import ProofError, VestibuleError
 from gateway.tlog.checkpoint import Checkpoint, open_checkpoint
 from gateway.tlog.cosigned import bare
-from gateway.tlog.fork import Fork, verify_fork
+from gateway.tlog.fork import Fork, fork_from_tiles, verify_fork
 from gateway.tlog.merkle import roots_from_consistency
-from gateway.tlog.tiles import TileReader, consistency_from_tiles, root_from_tiles
+from gateway.tlog.tiles import TileReader, root_from_tiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +98,9 @@ def _fork(
     if size == log.whole_size and log.whole:
         return Fork(log.whole, note, root, ())  # refused by its check if the two agree
     if 0 < size < log.whole_size and shelf is not None:
-        ours = root_from_tiles(shelf, size)
-        if ours != root:
-            return Fork(note, log.whole, ours, tuple(consistency_from_tiles(shelf, size, log.whole_size)))
+        found = fork_from_tiles(shelf, note, size, root, log.whole, log.whole_size)
+        if found is not None:
+            return found
     if 0 < log.size < size and log.size & (log.size - 1):
         # The proof names no root to start from, so it may be a good one, from another root than we were promised. At
         # a power of two it starts from the root that we hold, and tells nothing of another.

@@ -61,6 +61,16 @@ class Followed:
     def __post_init__(self) -> None:
         self.hash = bytes.fromhex(origin_hash(self.origin))
 
+    @property
+    def mirrored(self) -> bool:
+        """Whether it is a log of another gateway whose entries and tiles are kept here."""
+        return self.data and not self.ours
+
+    @property
+    def lag(self) -> int:
+        """Entries that its head promises and that are not here whole yet."""
+        return max(self.size - self.whole_size, 0)
+
     def advance(self, checkpoint: Checkpoint, note: bytes) -> KeepHead:
         """Move the head; the caller has verified signature and consistency, and performs what is returned first."""
         kept = KeepHead(self.origin, self.size, checkpoint.size, checkpoint.root, note)
@@ -185,6 +195,11 @@ class Logs:
 
     def __len__(self) -> int:
         return len(self._by_origin)
+
+    @property
+    def mirror_lag(self) -> int:
+        """Entries of other gateways' logs that are promised and not copied yet."""
+        return sum(log.lag for log in self if log.mirrored)
 
     def add(self, log: Followed) -> None:
         """Follow another log.

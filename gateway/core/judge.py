@@ -83,7 +83,7 @@ def judge(log: Followed, head: Head, shelf: Shelf) -> Verdict:
         head: what a peer told; its origin hash is that of the log.
         shelf: entries and tiles of the log.
     """
-    fills = bool(head.entries) and log.data and not log.ours and log.tree.size < log.size
+    fills = bool(head.entries) and log.mirrored and log.tree.size < log.size
     if head.note == log.note and not fills:
         return KNOWN
     try:

@@ -24,7 +24,7 @@ def row_of(log: Followed) -> Row:
 
 def nearly_whole(log: Followed) -> bool:
     """Whether so little of the tree is missing that peers bring it with a HEAD."""
-    return log.data and not log.frozen and not log.ours and 0 < log.size - log.tree.size <= MAX_ENTRIES
+    return log.mirrored and not log.frozen and 0 < log.size - log.tree.size <= MAX_ENTRIES
 
 
 def has_more(log: Followed, row: Row) -> bool:
@@ -38,7 +38,7 @@ def lacks(log: Followed, row: Row) -> bool:
     """Whether a peer with this row has something to tell us."""
     if log.size != row.size:
         return log.size < row.size
-    return log.root != row.root or (log.data and not log.ours and log.tree.size < row.tree)
+    return log.root != row.root or (log.mirrored and log.tree.size < row.tree)
 
 
 def offer(log: Followed, row: Row, shelf: Shelf) -> Head | None:

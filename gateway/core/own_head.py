@@ -13,9 +13,8 @@ from gateway.core.follow import Followed, Shelves
 from gateway.core.gossip_events import Cosigned, OwnAhead
 from gateway.errors import ProofError, SignatureError
 from gateway.tlog.checkpoint import Checkpoint, verify_cosignature
-from gateway.tlog.fork import Fork
+from gateway.tlog.fork import Fork, fork_from_tiles
 from gateway.tlog.note import VerifierKey, parse_signature_line
-from gateway.tlog.tiles import consistency_from_tiles, root_from_tiles
 from gateway.wire.peer import Cosig
 
 HEADS: Final = 64  # our heads whose cosignatures are still taken
@@ -91,8 +90,4 @@ class OwnHead:
         # Within a run the ledger only appends; what an earlier run signed is looked at once.
         if log.size == self._size:
             return None
-        shelf = self._shelves(log.origin)
-        mine = root_from_tiles(shelf, log.size)
-        if mine == log.root:
-            return None
-        return Fork(log.note, note, mine, tuple(consistency_from_tiles(shelf, log.size, size)))
+        return fork_from_tiles(self._shelves(log.origin), log.note, log.size, log.root, note, size)

@@ -22,6 +22,8 @@ from gateway.tlog.tiles import (
     TILE_WIDTH,
     TileCoord,
     decode_bundle,
+    hash_of_tile,
+    hashes_of,
     root_from_tiles,
     tails_after,
     tile_updates,
@@ -110,11 +112,11 @@ class Pull:
         if bundle.width < TILE_WIDTH:
             self._expected[bundle.n] = self._edge[0, bundle.n]
         else:
-            level, n, at = self._place(0, bundle.n)
-            if (row := self._row(level, n)) is None:
-                tile = self._nearest(level, n)
+            above = bundle.n // TILE_WIDTH
+            if (row := self._row(1, above)) is None:
+                tile = self._nearest(1, above)
                 return tile if tile not in outstanding else None
-            self._expected[bundle.n] = row[at : at + HASH_BYTES]
+            self._expected[bundle.n] = hash_of_tile(row, bundle.n)
         self._next += 1
         return bundle
 
@@ -171,11 +173,6 @@ class Pull:
     def _bundle(self, n: int) -> TileCoord:
         return TileCoord(ENTRIES_LEVEL, n, width_at(self.size, 0, n))
 
-    def _place(self, level: int, n: int) -> tuple[int, int, int]:
-        # where the hash of the full tile (level, n) stands: level and number of its parent, and the byte in it
-        parent, at = divmod(n, TILE_WIDTH)
-        return level + 1, parent, at * HASH_BYTES
-
     def _row(self, level: int, n: int) -> bytes | None:
         if (level, n) in self._edge:
             return self._edge[level, n]
@@ -199,9 +196,8 @@ class Pull:
         self._whole_edge = True
 
     def _take_tile(self, coord: TileCoord, row: bytes) -> None:
-        level, n, at = self._place(coord.level, coord.n)
-        parent = self._row(level, n)
-        if parent is None or root_of(_cut(row)) != parent[at : at + HASH_BYTES]:
+        parent = self._row(coord.level + 1, coord.n // TILE_WIDTH)
+        if parent is None or root_of(hashes_of(row)) != hash_of_tile(parent, coord.n):
             raise ProofError("tile", "a tile of a log is not what the tile above it says")
         self._agree(coord.level, coord.n, row)
         self._rows[coord.level] = coord.n, row
@@ -261,7 +257,3 @@ def _stranger() -> Divergence:
         "what is here of a log is not the beginning of what its head says",
         "The mirror is dropped and pulled again.",
     )
-
-
-def _cut(row: bytes) -> list[bytes]:
-    return [row[at : at + HASH_BYTES] for at in range(0, len(row), HASH_BYTES)]

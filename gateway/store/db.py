@@ -19,7 +19,7 @@ import aiosqlite
 from gateway.core.records import BatchRow, LinkRecord, PartRow, Session, StreamRecord, Text, Writes
 from gateway.errors import EXIT_REFUSED, Damage, Divergence, StoreError, StoreRefused
 from gateway.store import queries, schema
-from gateway.store.layout import FORMAT, create_file, disk_error, fsync_dir
+from gateway.store.layout import FORMAT, make_database_file
 from gateway.store.queries import Head, Query
 from gateway.store.records import Row, Statement, entries_in_order, link_of, statements
 from gateway.store.wrapping import Secrets
@@ -55,7 +55,7 @@ class Database:
             Damage: `database`.
         """
         if create:
-            _make_file(path)
+            make_database_file(path, "the database cannot be made")
         elif not path.exists():
             raise StoreRefused(
                 "store_missing", f"{path.name} is not there", "Run `vestibule init` to make a store."
@@ -344,18 +344,6 @@ def _diverged(code: str) -> Divergence:
         "the log in the database is not where its writer left it",
         "Stop; run `vestibule fsck`. Nothing was signed.",
     )
-
-
-def _make_file(path: Path) -> None:
-    if path.exists():
-        return
-    try:
-        # Before SQLite does: its WAL takes over the mode of the database.
-        fd = create_file(path)
-        with open(fd, "rb"):
-            fsync_dir(path.parent)
-    except OSError as error:
-        raise disk_error(error, "the database cannot be made") from error
 
 
 async def _set_up(connection: aiosqlite.Connection, create: bool) -> None:

@@ -147,6 +147,25 @@ def create_file(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _OPEN_SAFE, PRIVATE_FILE)
 
 
+def make_database_file(path: Path, what: str) -> None:
+    """Make an empty file that others cannot read, before SQLite does: its WAL takes over the mode of the database.
+
+    Args:
+        path: of the database; one that is there stays as it is.
+        what: could not be done, for the error.
+
+    Raises:
+        StoreError: `disk_full`, `disk_io`.
+    """
+    if path.exists():
+        return
+    try:
+        os.close(create_file(path))
+        fsync_dir(path.parent)
+    except OSError as error:
+        raise disk_error(error, what) from error
+
+
 def open_file(path: Path, *, write: bool = False) -> int:
     """Open a file that is there; a symbolic link is refused.
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from gateway.errors import Damage
 from gateway.store import queries, schema
 from gateway.store.db import sqlite_error
 from gateway.store.records import Row, entries_in_order
-from gateway.store.snapshot import HASH_BYTES
+from gateway.store.snapshot import first_hashes
 
 
 class LiveShelf:
@@ -46,15 +45,7 @@ class LiveShelf:
             StoreError: `disk_io`.
         """
         rows = self._rows(queries.TILE.sql, level, n)
-        data = queries.TILE.decode(rows[0]) if rows else b""
-        if len(data) < width * HASH_BYTES:
-            raise Damage(
-                "tile_missing",
-                f"tile {level}/{n} of the database is narrower than the log needs",
-                "Run `vestibule fsck`.",
-                where={"level": level, "tile": n},
-            )
-        return data[: width * HASH_BYTES]
+        return first_hashes(queries.TILE.decode(rows[0]) if rows else b"", level, n, width)
 
     def entries(self, first: int, count: int) -> list[bytes]:
         """Leaf data of up to `count` entries from `first` on.

@@ -231,10 +231,20 @@ class Mark:
         self._slot, self._at = slot, at
 
 
+def inode_generation(fd: int) -> int | None:
+    """What tells an open file from another that has its inode number later, or on a copied disk.
+
+    Returns:
+        u32; None where the file system has none.
+    """
+    try:
+        data = fcntl.ioctl(fd, FS_IOC_GETVERSION, bytes(8))
+    except OSError:  # ENOTTY
+        return None
+    return int(struct.unpack_from("=I", data)[0])
+
+
 def _home(fd: int, machine_file: Path) -> _Home:
-    generation: int | None = None
-    with suppress(OSError):  # ENOTTY where the file system has none
-        generation = struct.unpack_from("=I", fcntl.ioctl(fd, FS_IOC_GETVERSION, bytes(8)))[0]
     machine: bytes | None = None
     with suppress(OSError):
         with machine_file.open("rb") as file:
@@ -242,7 +252,7 @@ def _home(fd: int, machine_file: Path) -> _Home:
         # machine-id(5): a first boot has an empty file or this word in it
         if text not in (b"", b"uninitialized"):
             machine = sha256(b"vestibule/mark/machine/v1\0" + text).digest()
-    return _Home(os.fstat(fd).st_ino, generation, machine)
+    return _Home(os.fstat(fd).st_ino, inode_generation(fd), machine)
 
 
 def _encode(slot: _Slot) -> bytes:

@@ -12,7 +12,7 @@ from gateway.errors import Damage
 from gateway.store.peer_rows import PeerRows
 from gateway.tlog.merkle import Frontier, leaf_hash, root_of
 from gateway.tlog.text import HASH_BYTES
-from gateway.tlog.tiles import TILE_HEIGHT, TILE_WIDTH
+from gateway.tlog.tiles import TILE_HEIGHT, TILE_WIDTH, hashes_of
 
 HINT = "It is a copy: the running gateway drops it when it finds the fault, and pulls it again."
 
@@ -67,7 +67,7 @@ class _Walk:
         first = n * TILE_WIDTH
         width = min(TILE_WIDTH, self._size - first)
         row = self._rows.tile(self._origin, 0, n)[: width * HASH_BYTES]
-        stored = [row[at : at + HASH_BYTES] for at in range(0, len(row), HASH_BYTES)]
+        stored = hashes_of(row)
         if len(row) != width * HASH_BYTES:
             self._fault(f"Tile 0/{n} is narrower than its log", level=0, tile=n)
             stored = [bytes(HASH_BYTES)] * width

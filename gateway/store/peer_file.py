@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
-import struct
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from gateway.errors import StoreError
 from gateway.store import peers_schema, schema
-from gateway.store.layout import create_file, disk_error, fsync_dir
-from gateway.store.mark import FS_IOC_GETVERSION
+from gateway.store.layout import disk_error, fsync_dir
+from gateway.store.mark import inode_generation
 
 
 def home(path: Path) -> str:
@@ -27,28 +24,31 @@ def home(path: Path) -> str:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            generation = ""
-            with suppress(OSError):  # ENOTTY where the file system has none
-                generation = str(struct.unpack_from("=I", fcntl.ioctl(fd, FS_IOC_GETVERSION, bytes(8)))[0])
-            return f"{os.fstat(fd).st_ino} {generation}"
+            generation = inode_generation(fd)
+            return f"{os.fstat(fd).st_ino} {'' if generation is None else generation}"
         finally:
             os.close(fd)
     except OSError as error:
         raise disk_error(error, "peers.db cannot be looked at") from error
 
 
-def make_file(path: Path) -> None:
-    """Make an empty file that others cannot read, before SQLite does: its WAL takes over the mode of the database.
+def keep_damaged(path: Path) -> None:
+    """Give a damaged file another name, for whoever wants to look at it.
+
+    Args:
+        path: `Layout.peers`, which nothing has open.
 
     Raises:
-        StoreError: `disk_full`, `disk_io`.
+        StoreError: `disk_io`.
     """
     try:
-        fd = create_file(path)
-        with open(fd, "rb"):
-            fsync_dir(path.parent)
+        for ending in ("", "-wal", "-shm"):
+            part = path.with_name(path.name + ending)
+            if part.exists():
+                part.rename(path.with_name(f"{path.name}.damaged{ending}"))
+        fsync_dir(path.parent)
     except OSError as error:
-        raise disk_error(error, "peers.db cannot be made") from error
+        raise disk_error(error, "a damaged peers.db cannot be set aside") from error
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:

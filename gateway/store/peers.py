@@ -20,8 +20,9 @@ from gateway.core.follow import Keep, KeepCosigned, KeepFork, KeepRoster
 from gateway.errors import Damage, ProofError, StoreError, StoreRefused
 from gateway.store import peers_schema
 from gateway.store.db import damaged, sqlite_error
+from gateway.store.layout import make_database_file
 from gateway.store.peer_check import mirror_walk
-from gateway.store.peer_file import connect, home, make_file, read_only, set_up
+from gateway.store.peer_file import connect, home, read_only, set_up
 from gateway.store.peer_rows import LogRow, PeerRows, PeerShelf, StoredFork, StoredLog
 from gateway.store.peer_writer import PeerWriter
 from gateway.tlog.merkle import Frontier, leaf_hash
@@ -87,8 +88,8 @@ class PeerStore:
 
     @classmethod
     def _open(cls, path: Path, create: bool) -> PeerStore:
-        if create and not path.exists():
-            make_file(path)
+        if create:
+            make_database_file(path, "peers.db cannot be made")
         elif not path.exists():
             raise StoreRefused("store_missing", f"{path.name} is not there", "Check `--data-dir`.")
         here = home(path)

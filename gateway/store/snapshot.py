@@ -77,15 +77,7 @@ class Snapshot:
         Raises:
             Damage: `tile_missing`, the row is not there or not as wide.
         """
-        data = self._one(queries.TILE, level, n) or b""
-        if len(data) < width * HASH_BYTES:
-            raise Damage(
-                "tile_missing",
-                f"tile {level}/{n} of the database is narrower than the log needs",
-                "Run `vestibule fsck`.",
-                where={"level": level, "tile": n},
-            )
-        return data[: width * HASH_BYTES]
+        return first_hashes(self._one(queries.TILE, level, n) or b"", level, n, width)
 
     def tile(self, level: int, n: int) -> bytes | None:
         """The whole row of a tile."""
@@ -286,6 +278,27 @@ def _definition(row: Row) -> tuple[str, str, str]:
 
 
 DEFINITIONS: Final = Query("SELECT type, name, sql FROM sqlite_schema", _definition)
+
+
+def first_hashes(row: bytes, level: int, n: int, width: int) -> bytes:
+    """The first `width` hashes of a row of tiles.
+
+    Args:
+        row: of tile (level, n), as the database has it; empty where it has none.
+        level, n: which tile.
+        width: 1..256.
+
+    Raises:
+        Damage: `tile_missing`, it is not as wide.
+    """
+    if len(row) < width * HASH_BYTES:
+        raise Damage(
+            "tile_missing",
+            f"tile {level}/{n} of the database is narrower than the log needs",
+            "Run `vestibule fsck`.",
+            where={"level": level, "tile": n},
+        )
+    return row[: width * HASH_BYTES]
 
 
 def _damaged() -> Damage:

@@ -23,7 +23,7 @@ from gateway.ids import SubjectRef
 from gateway.keys.seal import KEY_BYTES, NONCE_BYTES, hkdf, unwrap, wrap
 from gateway.store import schema
 from gateway.store.db import sqlite_error
-from gateway.store.layout import FORMAT, create_file, disk_error, fsync_dir
+from gateway.store.layout import FORMAT, make_database_file
 
 APPLICATION_ID: Final = 0x5654_5355  # "VTSU"
 REF_BYTES: Final = 16
@@ -87,7 +87,7 @@ class Subjects:
         self._epochs = [_Epoch(key) for key in (master, old_master) if key]
         self._turn = threading.Lock()
         if create:
-            _make_file(path)
+            make_database_file(path, "the file of the subjects cannot be made")
         elif not path.exists():
             raise StoreRefused(
                 "store_missing",
@@ -267,16 +267,6 @@ def _errors(what: str) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise sqlite_error(error, what) from error
-
-
-def _make_file(path: Path) -> None:
-    if path.exists():
-        return
-    try:
-        os.close(create_file(path))
-        fsync_dir(path.parent)
-    except OSError as error:
-        raise disk_error(error, "the file of the subjects cannot be made") from error
 
 
 def _set_up(connection: sqlite3.Connection, create: bool) -> None:

@@ -18,6 +18,7 @@ from gateway.tlog.checkpoint import Checkpoint, open_checkpoint
 from gateway.tlog.merkle import verify_consistency
 from gateway.tlog.note import MAX_NOTE_BYTES, VerifierKey
 from gateway.tlog.text import decode_hash, encode_base64, encodes
+from gateway.tlog.tiles import TileReader, consistency_from_tiles, root_from_tiles
 from gateway.tlog.witness import MAX_PROOF_HASHES
 
 MAX_FORK_BYTES = 300 * 1024  # two of the largest notes, and what JSON adds
@@ -59,6 +60,28 @@ class Fork:
         if len(data) > MAX_FORK_BYTES:
             raise LocalError(_CODE, f"evidence has at most {MAX_FORK_BYTES} bytes")
         return data
+
+
+def fork_from_tiles(
+    reader: TileReader, a: bytes, size: int, root: bytes, b: bytes, b_size: int
+) -> Fork | None:
+    """Evidence against whoever signed `a`, by the tiles of the tree that `b` signed.
+
+    Args:
+        reader: tiles that have the root of `b`, which the caller knows.
+        a: note of the smaller (or equal) size. size, root: what it says.
+        b: note of the larger size. b_size: what it says.
+
+    Returns:
+        None if the tree has the root of `a` at its size: the one continues the other.
+
+    Raises:
+        ProofError: `tile_length`, `size_range`, the tiles do not reach so far.
+    """
+    alt_root = root_from_tiles(reader, size)
+    if alt_root == root:
+        return None
+    return Fork(a, b, alt_root, tuple(consistency_from_tiles(reader, size, b_size)))
 
 
 class _Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

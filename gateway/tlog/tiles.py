@@ -230,6 +230,17 @@ def tiles_of(ranges: Iterable[Range], size: int) -> list[TileCoord]:
     return sorted(coords)
 
 
+def hashes_of(row: bytes) -> list[bytes]:
+    """The hashes of a tile, or of the first part of one."""
+    return [row[at : at + HASH_BYTES] for at in range(0, len(row), HASH_BYTES)]
+
+
+def hash_of_tile(parent: bytes, n: int) -> bytes:
+    """The hash of a full tile in its parent, which is tile `n // 256` of the level above; empty beyond its end."""
+    at = n % TILE_WIDTH * HASH_BYTES
+    return parent[at : at + HASH_BYTES]
+
+
 def tails_at(size: int) -> list[TileCoord]:
     """The partial tiles at `size`: whose rows `tile_updates` needs to go on from there."""
     coords = []
@@ -267,7 +278,7 @@ def tile_updates(old_size: int, leaves: Sequence[bytes], tails: Mapping[int, byt
         tail = tails.get(level, b"")
         if len(tail) != width * HASH_BYTES:
             raise ProofError("tile_length", "a partial tile is not as wide as the size of its log says")
-        row = [*_cut(tail), *rising]
+        row = [*hashes_of(tail), *rising]
         rising = []
         for start in range(0, len(row), TILE_WIDTH):
             hashes = row[start : start + TILE_WIDTH]
@@ -302,7 +313,7 @@ def _nodes(reader: TileReader, size: int) -> NodeHash:
             if len(tile) != width * HASH_BYTES:
                 raise ProofError("tile_length", "a tile is not as wide as the size of its log says")
             cache[tile_level, n] = tile
-        return root_of(_cut(tile[start * HASH_BYTES : (start + count) * HASH_BYTES]))
+        return root_of(hashes_of(tile[start * HASH_BYTES : (start + count) * HASH_BYTES]))
 
     if not 0 <= size <= MAX_SIZE:
         raise ProofError("size_range", "a tree size is out of range")
@@ -314,7 +325,3 @@ def _place(level: int, index: int) -> tuple[int, int, int, int]:
     tile_level, height = divmod(level, TILE_HEIGHT)
     n, start = divmod(index << height, TILE_WIDTH)
     return tile_level, n, start, 1 << height
-
-
-def _cut(tile: bytes) -> list[bytes]:
-    return [tile[at : at + HASH_BYTES] for at in range(0, len(tile), HASH_BYTES)]

@@ -11,9 +11,10 @@ from rosters import key, log_key
 
 from gateway.errors import LocalError, ProofError
 from gateway.tlog.checkpoint import Checkpoint, sign_checkpoint
-from gateway.tlog.fork import MAX_FORK_BYTES, Fork, fork_id, parse_fork, verify_fork
+from gateway.tlog.fork import MAX_FORK_BYTES, Fork, fork_from_tiles, fork_id, parse_fork, verify_fork
 from gateway.tlog.merkle import consistency_path, leaf_hash, root_of
 from gateway.tlog.text import encode_base64
+from gateway.tlog.tiles import tile_updates
 
 LOG = log_key("a")
 
@@ -42,6 +43,25 @@ def test_evidence_comes_back_and_convinces(small: int, large: int) -> None:
     a, b = verify_fork(read, LOG)
     assert (a.size, b.size) == (small, large)
     assert fork_id(read) == sha256(fork.encode()).digest()
+
+
+class Rows:
+    """Tiles of a whole tree."""
+
+    def __init__(self, leaves: list[bytes]) -> None:
+        self._rows = {(row.level, row.n): row.data for row in tile_updates(0, leaves, {})}
+
+    def hash_tile(self, level: int, n: int, width: int) -> bytes:
+        return self._rows[level, n][: width * 32]
+
+
+@pytest.mark.parametrize(("small", "large"), [(1, 1), (1, 2), (7, 8), (64, 300), (255, 257), (256, 257)])
+def test_tiles_give_the_evidence_and_none_against_who_told_the_same(small: int, large: int) -> None:
+    one, other = trees(small - 1, large)
+    wanted = forked(small, large)
+    root = root_of(one[:small])
+    assert fork_from_tiles(Rows(other), wanted.a, small, root, wanted.b, large) == wanted
+    assert fork_from_tiles(Rows(one), wanted.a, small, root, wanted.b, large) is None
 
 
 def test_the_layout() -> None:

@@ -1,27 +1,20 @@
-"""What `peer list`, `peer compare`, `peer evidence` and `status` show of the federation: rows. Decides nothing."""
+"""What `peer list`, `peer evidence` and `status` show of the federation: rows. Decides nothing."""
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from gateway.app.federation import Federation
 from gateway.app.peer_report import is_alive
-from gateway.core.follow import Followed
 from gateway.core.member import Member
-from gateway.errors import RemoteError, Unreachable
 from gateway.net.peer_tls import pin
 from gateway.store.peer_rows import StoredFork
-from gateway.tlog.checkpoint import open_checkpoint, origin_hash, parse_checkpoint
+from gateway.tlog.checkpoint import parse_checkpoint
 from gateway.tlog.fork import parse_fork
-from gateway.tlog.note import MAX_NOTE_BYTES, parse_note
-from gateway.tlog.text import encode_base64
+from gateway.tlog.note import parse_note
 
 Row = dict[str, Any]
-
-AWAY: Final = ("peer_away", "peer_hung_up")
 
 
 def confirmed(federation: Federation) -> Row:
@@ -108,65 +101,6 @@ def summary(federation: Federation) -> Row:
         "down": machines.steps.failed,
         "confirmed": confirmed(federation),
     }
-
-
-async def compare(federation: Federation, name: str = "") -> list[Row]:
-    """Ask every peer for every log's head, and hold it against ours.
-
-    Args:
-        federation: ours.
-        name: of the one member whose log is looked at; empty for all.
-    """
-    roster = federation.membership.roster
-    named = roster.member(name) if roster and name else None
-    logs = [
-        log
-        for log in federation.machines.logs
-        if log.data and (not name or (named is not None and log.origin == named.origin))
-    ]
-    others = list(federation.membership.others)
-    told = await asyncio.gather(*(_heads_at(federation, peer, logs) for peer in others))
-    return [
-        {
-            "origin": log.origin,
-            "size": log.size,
-            "root": encode_base64(log.root),
-            "frozen": log.frozen,
-            "peers": [rows[at] for rows in told],
-        }
-        for at, log in enumerate(logs)
-    ]
-
-
-async def _heads_at(federation: Federation, peer: Member, logs: Sequence[Followed]) -> list[Row]:
-    """What one peer says of each log; one that is away is waited for once."""
-    rows: list[Row] = []
-    away: Row = {}
-    for log in logs:
-        row = {**away} or await _head_at(federation, peer, log)
-        if row.get("why") in AWAY:
-            away = row
-        rows.append(row)
-    return rows
-
-
-async def _head_at(federation: Federation, peer: Member, log: Followed) -> Row:
-    row: Row = {"name": peer.name, "size": 0, "root": "", "agrees": None, "at_ms": _now_ms()}
-    try:
-        note = await federation.machines.get(
-            peer.url, f"{origin_hash(log.origin)}/checkpoint", MAX_NOTE_BYTES
-        )
-        head = open_checkpoint(note, *log.vkeys) if note else None
-    except (Unreachable, RemoteError) as error:
-        return {**row, "why": error.code}
-    if head is None:
-        return row
-    row |= {"size": head.size, "root": encode_base64(head.root)}
-    known = log.whole_size if not log.ours else log.tree.size
-    if head.size <= known:
-        mine = log.root_at(head.size, federation.machines.shelf_of(log.origin))
-        row["agrees"] = None if mine is None else mine == head.root
-    return row
 
 
 async def evidence(federation: Federation, wanted: str = "") -> list[Row]:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
-from gateway.app import peer_view
+from gateway.app import peer_compare, peer_view
 from gateway.app.config_tables import Config
 from gateway.app.federation import Federation
 from gateway.app.requests import Args, text
@@ -130,10 +130,11 @@ class PeerVerbs:
             "peers": peer_view.peers(federation),
             "roster": peer_view.roster_row(federation),
             "confirmed": peer_view.confirmed(federation),
+            "learning": federation.machines.steps.learning,
         }
 
     async def _compare(self, args: Args, caller: Caller) -> Args:
-        return {"logs": await peer_view.compare(self._on(), text(args, "name", 64, ""))}
+        return {"logs": await peer_compare.compare(self._on(), text(args, "name", 64, ""))}
 
     async def _evidence(self, args: Args, caller: Caller) -> Args:
         return {"evidence": await peer_view.evidence(self._on(), text(args, "id", 64, ""))}

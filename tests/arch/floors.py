@@ -239,6 +239,7 @@ APP = {
     "peer_report": "what peers brought and what was refused of it",
     "peer_steps": "one at a time, and their effects in their order",
     "peer_view": "rows. Decides nothing",
+    "peer_compare": "rows. Decides nothing",
     "shown": "our own, and copies of others under their hash",
     "verbs_peer": "cards, the roster, what peers know, evidence",
     "wiring": "what is connected with what",

@@ -116,10 +116,7 @@ class Circle:
                 roster = with_member(self.roster(), self.card(gateway), _now_ms(), faulty=self.faulty)
             self.publish(roster)
         self.until_all_know(self.roster().version)
-        self.until(
-            lambda: not any(g.call("status")["peers"]["learning"] for g in self.running()),
-            "every witness has heard what it may have promised before",
-        )
+        self.until_all_cosign()
 
     def card(self, gateway: Gateway) -> Card:
         """Its card."""
@@ -145,6 +142,10 @@ class Circle:
             lambda: all(g.call("peer.roster")["version"] >= version for g in self.running()),
             f"roster {version} everywhere",
         )
+
+    def until_all_cosign(self) -> None:
+        """Wait until every witness has heard what it may have promised before."""
+        self.until(lambda: not any(g.call("peer.list")["learning"] for g in self.running()), "all cosign")
 
     def heads(self, gateway: Gateway) -> dict[str, int]:
         """Origin -> size of the head that this gateway holds."""

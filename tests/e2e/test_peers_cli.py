@@ -36,6 +36,7 @@ def test_three_clinics_join_by_cards_and_a_proof_carries_their_quorum(tmp_path: 
             assert one.call("peer.roster")["version"] == before, "a dry run changes nothing"
             vestibule("peer", "add", card, "--roster-key", key, "--yes", data_dir=dirs["rig-1"])
         circle.until_all_know(3)
+        circle.until_all_cosign()
         circle.work(one, 1)
         circle.until_level()
 
@@ -48,7 +49,11 @@ def test_three_clinics_join_by_cards_and_a_proof_carries_their_quorum(tmp_path: 
         assert peers["roster"]["quorum"] == 2
         assert one.call("status")["peers"]["down"] is False
         compared = json.loads(vestibule("peer", "compare", "--json", data_dir=dirs["rig-3"]))
-        assert all(peer["agrees"] for row in compared["logs"] for peer in row["peers"])
+        assert all(peer["agrees"] for row in compared["logs"] for peer in row["peers"]), compared
+        circle.work(one, 1)
+        growing = json.loads(vestibule("peer", "compare", "--json", data_dir=dirs["rig-3"]))
+        said = {(peer["agrees"], peer["why"]) for row in growing["logs"] for peer in row["peers"]}
+        assert said <= {(True, ""), (None, "ahead")}, growing
 
         # A proof of a batch, held to the quorum by somebody who has only the policy and the key.
         policy, proof = tmp_path / "policy", tmp_path / "proof.json"

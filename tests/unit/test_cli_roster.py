@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from rosters import anchor_of, card, following, key, log_key, member, roster, roster_key, signed
 
-from gateway.app.cli import peer_view
+from gateway.app.cli import peer_view, peer_words
 from gateway.app.cli.main import root
 from gateway.app.cli.replies import ConfirmedRow, WitnessRow
 from gateway.app.roster_edit import Proposal, awaited, parse_proposal
@@ -346,16 +346,26 @@ def test_every_reason_of_the_machine_has_words_or_needs_none() -> None:
     assert set(WITNESSES) <= set(get_args(Why))
 
 
+def test_a_gateway_that_cosigns_nothing_yet_says_so() -> None:
+    roster = peer_view.RosterRow(1, 1, 2)
+    learning, grown = (
+        peer_view.peer_notes(peer_view.Peers([], roster, learning=now)) for now in (True, False)
+    )
+    assert [line for line in learning if line not in grown] == [peer_words.LEARNING]
+
+
 def test_the_comparison_shows_who_disagrees() -> None:
     rows = [
         peer_view.ComparedPeer("b", 5, "AAA=", True),
         peer_view.ComparedPeer("c", 6, "BBB=", False),
         peer_view.ComparedPeer("d", why="peer_away"),
+        peer_view.ComparedPeer("e", 12, "DDD=", why="ahead"),
+        peer_view.ComparedPeer("f", why="no_head"),
     ]
     compared = peer_view.Compared([peer_view.ComparedLog(A.origin, 9, "CCC=", False, rows)])
     shown = peer_view.compare_table(compared)
     assert compared.disagreement
-    assert [word in shown for word in ("yes", "NO", "no answer")] == [True] * 3
+    assert [word in shown for word in ("yes", "NO", "no answer", "is ahead", "has none yet")] == [True] * 5
     assert not peer_view.Compared([peer_view.ComparedLog(A.origin, peers=rows[:1])]).disagreement
     assert peer_view.Compared([peer_view.ComparedLog(A.origin, frozen=True)]).disagreement
 

@@ -167,8 +167,8 @@ def compare(state: State, name: str, as_json: bool) -> None:
     """Ask every peer for the head that it has of each log, and compare it with what is known here.
 
     NAME is a member: then only its log is looked at. A peer that is behind agrees as long as what it has is the
-    beginning of what is here. Ends with 65 where somebody
-    disagrees, or where a log is frozen.
+    beginning of what is here; one that is ahead is waited for, two seconds at most, until its entries are here too.
+    Ends with 65 where somebody disagrees, or where a log is frozen.
 
     \b
     Example: vestibule peer compare

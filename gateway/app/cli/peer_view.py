@@ -10,7 +10,16 @@ from typing import Any
 import msgspec
 
 from gateway.app.cli import output, words
-from gateway.app.cli.peer_words import ALONE, COMPARED, MEANS, REMOVED, STATES, WITNESSES, contradiction
+from gateway.app.cli.peer_words import (
+    ALONE,
+    COMPARED,
+    LEARNING,
+    MEANS,
+    REMOVED,
+    STATES,
+    WITNESSES,
+    contradiction,
+)
 from gateway.app.cli.replies import ConfirmedRow
 from gateway.core.card import Card
 from gateway.core.roster import SignedRoster
@@ -53,10 +62,11 @@ class Peers(msgspec.Struct, frozen=True):
     peers: list[PeerRow]
     roster: RosterRow = RosterRow()
     confirmed: ConfirmedRow = ConfirmedRow()
+    learning: bool = False
 
 
 class ComparedPeer(msgspec.Struct, frozen=True):
-    """What one peer says of a log; `agrees` is None where it could not be told, `why` perhaps says why."""
+    """What one peer says of a log; `agrees` is None where it cannot be told, `why` says why."""
 
     name: str
     size: int = 0
@@ -188,6 +198,8 @@ def peer_notes(peers: Peers) -> list[str]:
     lines = [f"Roster version {peers.roster.version}."]
     if peers.roster.removed_in:
         lines.append(REMOVED.format(peers.roster.removed_in))
+    if peers.learning:
+        lines.append(LEARNING)
     if not quorum:
         lines.append("Nothing can be confirmed: there is nobody else to cosign.")
     elif not done.size:

@@ -32,8 +32,15 @@ COMPARED: Final[dict[str, str]] = {
     "peer_hung_up": "hung up",
     "peer_busy": "busy",
     "peer_certificate": "another certificate",
+    "no_head": "has none yet",
+    "ahead": "is ahead",
 }
-"""Why a peer said nothing of a log."""
+"""Why it cannot be told whether a peer agrees about a log."""
+
+LEARNING: Final = (
+    "This gateway cosigns nothing yet: it hears first what the others know of it.\n"
+    "  That takes seconds, once they answer."
+)
 
 REMOVED: Final = (
     "! Version {} of the roster lists this gateway no longer: no peer answers it.\n"

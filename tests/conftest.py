@@ -8,6 +8,7 @@ environment chooses `ci`; `VESTIBULE_HYPOTHESIS` names one outright.
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,6 +18,10 @@ _COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [Healt
 settings.register_profile("dev", max_examples=60, **_COMMON)
 settings.register_profile("ci", max_examples=60, derandomize=True, database=None, **_COMMON)
 settings.register_profile("fuzz", max_examples=20_000, **_COMMON)
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what runs in the background deaf to it, and every command that a test starts would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PROFILE = os.environ.get("VESTIBULE_HYPOTHESIS") or ("ci" if os.environ.get("CI") else "dev")
 settings.load_profile(PROFILE)

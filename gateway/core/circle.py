@@ -103,45 +103,47 @@ class Circle:
     def __init__(self, me: str, current: Callable[[], Roster | None], followed: Logs, period_ns: int) -> None:
         self._me = me
         self._current = current
-        self._period_ns = period_ns
+        self._rates = [(tokens * 1e9 / period_ns, burst) for tokens, burst in (BODIES, WORK, SERVE)]
         self.followed = followed
         self.roster: Roster | None = None
         self.roster_hash = NO_ROSTER
-        self.others: list[str] = []
-        """Names of the other members."""
+        self._counts: Roster | None = None
+        self.others: dict[str, None] = {}
+        """Names of the other members, in the roster's order."""
         self._peers: dict[str, Peer] = {}
         self.logs: list[Followed] = []
         """The logs of all members, by the hash of their origin."""
         self.by_hash: dict[bytes, Followed] = {}
         self.log_of: dict[str, Followed] = {}
         """By the member's name."""
-        self.witnesses: dict[tuple[str, bytes], VerifierKey] = {}
-        """By name and id, those outside too."""
         self.refresh()
 
     def refresh(self) -> None:
         """Take the roster as it is now. Without one, or where it does not list us, there is nobody to gossip with."""
         roster = self._current()
         self.turn_to(roster)
-        members = () if roster is None or roster.member(self._me) is None else roster.members
-        outside = () if roster is None else roster.outside
-        self.others = [member.name for member in members if member.name != self._me]
-        self._peers = {name: peer for name in self.others if (peer := self._peers.get(name)) is not None}
-        self.log_of = {
-            member.name: log for member in members if (log := self.followed.of(member.origin)) is not None
-        }
+        self._counts = roster
+        us = None if roster is None else roster.member(self._me)
+        self.others, self.log_of = {}, {}
+        if roster is not None and us is not None:
+            self.others = dict.fromkeys(member.name for member in roster.members)
+            del self.others[us.name]
+            for log in self.followed:
+                if (member := roster.of_origin(log.origin)) is not None:
+                    self.log_of[member.name] = log
+        self._peers = {name: peer for name, peer in self._peers.items() if name in self.others}
         self.logs = sorted(self.log_of.values(), key=lambda log: log.hash)
         self.by_hash = {log.hash: log for log in self.logs}
-        vkeys = [vkey for member in members for vkey in member.witness]
-        vkeys += [witness.vkey for witness in outside]
-        self.witnesses = {(vkey.name, vkey.key_id): vkey for vkey in vkeys}
+
+    def witness_key(self, name: str, key_id: bytes) -> VerifierKey | None:
+        """The key of a witness that the roster lists, a member's or another's; None for whoever is none of them."""
+        return None if self._counts is None else self._counts.witness_key(name, key_id)
 
     def peer(self, name: str) -> Peer | None:
         """What is remembered of another member; None for whoever is none."""
         if (known := self._peers.get(name)) is None and name in self.others:
-            each_s = 1e9 / self._period_ns
-            bodies, work, serve = (Bucket(tokens * each_s, most) for tokens, most in (BODIES, WORK, SERVE))
-            known = self._peers[name] = Peer(bodies, work, serve)
+            bodies, work, serve = self._rates
+            known = self._peers[name] = Peer(Bucket(*bodies), Bucket(*work), Bucket(*serve))
         return known
 
     def turn_to(self, roster: Roster | None) -> None:

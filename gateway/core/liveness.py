@@ -41,26 +41,43 @@ class Liveness:
         self._retry_ns = RETRY_ROUNDS * period_ns
         # Somewhere within the first interval: members that were cut off do not all look at the same moment.
         self._retry_at = now_ns + fraction(random, self._retry_ns)
+        self._names: frozenset[str] = frozenset()
         self._seen: dict[str, _Seen] = {}
+        """Of members only, and only of those of whom something is known."""
+        self._near: list[str] = []
+        self._away: list[str] = []
 
     def follow(self, names: Iterable[str]) -> None:
         """Take the members as they are now; who is new counts as answering until it does not."""
-        self._seen = {name: self._seen.get(name, _Seen()) for name in names}
+        self._near, self._away = list(names), []
+        self._names = frozenset(self._near)
+        self._seen = {name: seen for name, seen in self._seen.items() if name in self._names}
+        for name, seen in self._seen.items():
+            if seen.misses >= MISSES:
+                self._move(name, self._near, self._away)
 
     def heard(self, name: str, now_ns: int) -> None:
         """A member said something, or answered."""
-        if (seen := self._seen.get(name)) is not None:
-            seen.misses, seen.heard_ns = 0, now_ns
+        if (seen := self._of(name)) is None:
+            return
+        if seen.misses >= MISSES:
+            self._move(name, self._away, self._near)
+            # Where one is back, others may be: a cut that heals is looked through in a few rounds, not in a few
+            # intervals. Each return brings one look, so that nobody can make us look without end.
+            self._retry_at = now_ns
+        seen.misses, seen.heard_ns = 0, now_ns
 
     def missed(self, name: str) -> None:
         """A member did not answer."""
-        if (seen := self._seen.get(name)) is not None:
+        if (seen := self._of(name)) is not None:
             seen.misses += 1
+            if seen.misses == MISSES:
+                self._move(name, self._near, self._away)
 
     def answers(self, name: str) -> bool:
         """Whether a member is thought to answer."""
         seen = self._seen.get(name)
-        return seen is not None and seen.misses < MISSES
+        return name in self._names if seen is None else seen.misses < MISSES
 
     def heard_ns(self, name: str) -> int | None:
         """When a member was last heard of."""
@@ -69,17 +86,25 @@ class Liveness:
 
     def some(self, most: int) -> list[str]:
         """Up to so many members that answer, at random."""
-        return draw(self._random, [name for name in self._seen if self.answers(name)], most)
+        return draw(self._random, self._near, most)
 
     def choose(self, now_ns: int) -> list[str]:
         """Whom to ask in this round."""
         chosen = self.some(FANOUT)
-        away = [name for name in self._seen if not self.answers(name)]
         wanted = FANOUT - len(chosen)  # who has nobody else to ask need not wait for the interval
         if now_ns >= self._retry_at:
             self._retry_at = now_ns + self._retry_ns
             wanted = max(wanted, 1)
-        return chosen + draw(self._random, away, wanted)
+        return chosen + draw(self._random, self._away, wanted)
+
+    def _of(self, name: str) -> _Seen | None:
+        if (seen := self._seen.get(name)) is None and name in self._names:
+            seen = self._seen[name] = _Seen()
+        return seen
+
+    def _move(self, name: str, source: list[str], to: list[str]) -> None:
+        source.remove(name)
+        to.append(name)
 
 
 def draw(random: Random, items: Sequence[T], most: int) -> list[T]:

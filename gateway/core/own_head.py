@@ -72,7 +72,7 @@ class OwnHead:
         for line in cosig.lines:
             try:
                 signature = parse_signature_line(line)
-                vkey = self._circle.witnesses.get((signature.name, signature.key_id))
+                vkey = self._circle.witness_key(signature.name, signature.key_id)
                 if vkey is None or vkey in counted:
                     continue
                 if not peer.work.take(turn.now_ns):

@@ -84,12 +84,16 @@ class Roster:
     _names: dict[str, Member] = field(init=False, repr=False, compare=False)
     _origins: dict[str, Member] = field(init=False, repr=False, compare=False)
     _certs: dict[bytes, Member] = field(init=False, repr=False, compare=False)
+    _witnesses: dict[tuple[str, bytes], VerifierKey] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_names", {member.name: member for member in self.members})
         origins = {member.origin: member for member in self.members if member.log}  # nothing is checked yet
         object.__setattr__(self, "_origins", origins)
         object.__setattr__(self, "_certs", {der: member for member in self.members for der in member.certs})
+        vkeys = [vkey for member in self.members for vkey in member.witness]
+        vkeys += [witness.vkey for witness in self.outside]
+        object.__setattr__(self, "_witnesses", {(vkey.name, vkey.key_id): vkey for vkey in vkeys})
 
     def body(self) -> bytes:
         """The JCS that is signed, after `DOMAIN`."""
@@ -110,6 +114,10 @@ class Roster:
     def of_cert(self, der: bytes) -> Member | None:
         """The member that has this certificate."""
         return self._certs.get(der)
+
+    def witness_key(self, name: str, key_id: bytes) -> VerifierKey | None:
+        """The key of this name and id among those of all witnesses, outside too."""
+        return self._witnesses.get((name, key_id))
 
     def parsed_policy(self) -> Policy:
         """The policy, to judge notes with."""

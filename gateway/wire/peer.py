@@ -7,7 +7,6 @@ is parsed, encoding again must give the same bytes, and nothing but `WireError` 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -187,16 +186,19 @@ def decode_body(data: bytes) -> list[Message]:
 
 
 def _problem(messages: list[Message]) -> str:
+    counts: dict[type[Message], int] = {}
+    logs: set[bytes] = set()
     for message in messages:
+        kind = type(message)
+        count = counts[kind] = counts.get(kind, 0) + 1
+        if count > MOST[kind]:
+            return f"a body between peers has at most {MOST[kind]} {kind.__name__}"
         if problem := _fault(message):
             return problem
-    heads = [message.origin_hash for message in messages if isinstance(message, Head)]
-    if len(set(heads)) < len(heads):
-        return "a body between peers has at most one HEAD for each log"
-    kinds = Counter(map(type, messages))
-    for kind, most in MOST.items():
-        if kinds[kind] > most:
-            return f"a body between peers has at most {most} {kind.__name__}"
+        if isinstance(message, Head):
+            logs.add(message.origin_hash)
+            if len(logs) < count:
+                return "a body between peers has at most one HEAD for each log"
     return ""
 
 

@@ -83,6 +83,7 @@ class Liar:
         self.up = True
         self.mute = False
         self.silent_to: set[str] = set()
+        self._branches: dict[str, Branch] = {}
         self.lies: list[Lie] = []
         self.faces: list[Face] = []
         self.face_of: Callable[[str], Face] = lambda sender: self.faces[0]
@@ -156,7 +157,9 @@ class Liar:
 
     def branch_of(self, name: str) -> Branch:
         """The log of any member, as it is: a liar knows all that was ever published."""
-        return self.watch.branches[origin_of(name)][0]
+        if (known := self._branches.get(name)) is None:
+            known = self._branches[name] = self.watch.branches[origin_of(name)][0]
+        return known
 
     def laggard(self) -> tuple[str, Branch, int]:
         """Somebody honest, somebody else's honest log, and what the first has of it: less than there is, if anybody.
@@ -175,8 +178,8 @@ class Liar:
 
     def some_branch(self) -> Branch:
         """The log of somebody honest that has entries."""
-        grown = [branch for name in self.honest if (branch := self.branch_of(name)).size > 1]
-        return self.rng.choice(grown)
+        grown = (branch for _ in range(1000) if (branch := self.branch_of(self.victim())).size > 1)
+        return next(grown)
 
 
 class Lie:
@@ -280,6 +283,10 @@ class Forge(Lie):
     RATE = 12
     marks = ("head_entries", "note_unknown", "note_format", "roster_signature")
 
+    def __init__(self, liar: Liar) -> None:
+        super().__init__(liar)
+        self.roster = _forged_roster(liar.name, liar.roster)
+
     def tick(self) -> None:
         self.often(self._one)
 
@@ -308,7 +315,7 @@ class Forge(Lie):
         beside: list[wire.Message] = [
             wire.Head(_hash(own), own.note(), own.size, own.roots[-1], [], [b"no", b"way"]),
             wire.Cosig(_hash(branch), size, branch.roots[size], ["\u2014 nobody AAAAAAAA\n"]),
-            wire.RosterDoc(_forged_roster(liar.name, liar.roster).raw),
+            wire.RosterDoc(self.roster.raw),
         ]
         liar.say(to, head, rng.choice(beside))
 
@@ -443,6 +450,9 @@ class Flood(Lie):
     def __init__(self, liar: Liar) -> None:
         super().__init__(liar)
         self.prey = liar.victim()
+        # Random bytes are dear where there are so many: what is told is drawn from these.
+        self.junk = [self.rng.randbytes(32) for _ in range(2_000)]
+        self.rows = [wire.Row(junk, 1 + self.rng.randrange(9), bytes(32), 0) for junk in self.junk]
 
     def tick(self) -> None:
         self.often(self._one)
@@ -456,8 +466,8 @@ class Flood(Lie):
         elif kind == 1:
             liar.say(self.prey, wire.Summary(1, bytes(32), rng.randbytes(32), rng.randbytes(32), True))
         elif kind == 2:
-            rows = sorted(wire.Row(rng.randbytes(32), 1 + rng.randrange(9), bytes(32), 0) for _ in range(300))
-            forks = sorted(rng.randbytes(32) for _ in range(200))
+            rows = sorted(rng.sample(self.rows, 300))
+            forks = sorted(rng.sample(self.junk, 200))
             liar.say(self.prey, wire.Heads(rows, forks, True))
         elif kind == 3:
             note = signed(liar.name, rng.randrange(1, 500), bytes(32))

@@ -10,12 +10,13 @@ from __future__ import annotations
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from gateway.core.follow import Followed
 from gateway.core.gossip import Gossip
 from gateway.core.gossip_events import OwnForked
 from tests.sim.federation import PERIOD_NS, SECOND, Weather, World, member, roster_of, signed_roster
@@ -39,6 +40,7 @@ class Scenario:
     logs: int
     gate: int
     torture: int
+    fetched: int = 0
     busy_s: int = 0
     cut_s: int = 0
     entries: int = 1
@@ -112,7 +114,9 @@ class Run:
         self.growing = self.growing[: s.logs]
         self.since_ns = 0
         self.told_before: Counter[str] = Counter()
-        self.rounds_taken = 0.0
+        self.rounds_taken = self.fetched_after = 0.0
+        self.sizes: dict[str, int] = {}
+        """Of all honest logs, once none grows any more."""
 
     def _knows_all(self, peer: Peer) -> None:
         for branch in self.branches.values():
@@ -131,7 +135,10 @@ class Run:
             else:
                 face = liar.show(branch)
                 kind = s.lies[number - bool(s.fork)]
-                liar.lies.append(LIES[kind](liar))
+                lie = LIES[kind](liar)
+                liar.lies.append(lie)
+                if isinstance(lie, Flood):
+                    self.watch.floods[lie.prey] += 1
                 assert face
             for face in liar.faces:
                 if not s.cold:
@@ -179,18 +186,42 @@ class Run:
         for begin in () if early else self.begin:
             begin()
         self._grow()
+        self.sizes = {peer.own.origin: peer.own.size for peer in self.peers.values()}
         self.since_ns = world.now_ns
         if s.goal == "forks":
             origin = self.fork_origin
             world.run(world.now_ns + LIMIT_ROUNDS * SECOND, lambda: origin in self.watch.conflict_ns)
             assert origin in self.watch.conflict_ns, "nobody was shown the second history"
             self.since_ns = max(self.since_ns, self.watch.conflict_ns[origin])
-        reached = world.run(self.since_ns + LIMIT_ROUNDS * PERIOD_NS, self._reached())
-        self.rounds_taken = (world.now_ns - self.since_ns) / PERIOD_NS
-        assert reached, f"not within {LIMIT_ROUNDS} rounds: {self.missing()}"
+        if s.fetched:
+            self.rounds_taken = self._rounds_until(self._knows_heads)
+            self.fetched_after = self._rounds_until(self._has_entries)
+        else:
+            self.rounds_taken = self._rounds_until(self._is_there)
         world.run(world.now_ns + SECOND)
         self.judge()
         assert self.rounds_taken <= s.rounds, f"after {self.rounds_taken:.1f} rounds, not within {s.rounds}"
+        assert self.fetched_after <= s.fetched, (
+            f"fetched after {self.fetched_after:.1f}, not within {s.fetched}"
+        )
+
+    def _rounds_until(self, there: Callable[[Peer], bool]) -> float:
+        """Let time pass until this is so of all honest peers.
+
+        Returns:
+            Rounds since the count began.
+        """
+        waiting = list(self.peers.values())
+
+        def reached() -> bool:
+            # Cheap to ask after each event: who was seen to be there once need not be asked again.
+            while waiting and there(waiting[-1]):
+                waiting.pop()
+            return not waiting
+
+        until_ns = self.since_ns + LIMIT_ROUNDS * PERIOD_NS
+        assert self.world.run(until_ns, reached), f"not within {LIMIT_ROUNDS} rounds: {waiting}"
+        return (self.world.now_ns - self.since_ns) / PERIOD_NS
 
     def _grow(self) -> None:
         for name in self.growing:
@@ -230,47 +261,33 @@ class Run:
 
     # ---- what is judged ---------------------------------------------------------------------------------------------
 
-    def _reached(self) -> Callable[[], bool]:
-        """Cheap to ask after each event: who was seen to be there once need not be asked again."""
-        waiting = list(self.peers.values())
-        there = {
-            "forks": self._holds_evidence,
-            "heads": self._knows_heads,
-            "confirmed": lambda peer: self._knows_heads(peer) and self._is_confirmed(peer),
-        }[self.scenario.goal]
-
-        def reached() -> bool:
-            while waiting and there(waiting[-1]):
-                waiting.pop()
-            return not waiting
-
-        return reached
+    def _is_there(self, peer: Peer) -> bool:
+        """Whether a peer has what the goal says."""
+        match self.scenario.goal:
+            case "forks":
+                return self._holds_evidence(peer)
+            case "heads":
+                return self._has_entries(peer)
+            case _:
+                return self._has_entries(peer) and self._is_confirmed(peer)
 
     def _holds_evidence(self, peer: Peer) -> bool:
         return peer.up and self.fork_origin in peer.store.forks
 
     def _knows_heads(self, peer: Peer) -> bool:
-        if not peer.up:
-            return False
-        for log in peer.logs:
-            name = log.origin.partition(".")[0]
-            if name not in self.peers:
-                continue
-            size = self.peers[name].own.size
-            if log.size != size or log.tree.size != size:
-                return False
-        return True
+        return peer.up and all(log.size == self.sizes[log.origin] for log in self._honest_logs(peer))
+
+    def _has_entries(self, peer: Peer) -> bool:
+        return peer.up and all(
+            log.size == log.tree.size == self.sizes[log.origin] for log in self._honest_logs(peer)
+        )
+
+    def _honest_logs(self, peer: Peer) -> Iterator[Followed]:
+        return (log for log in peer.logs if log.origin in self.sizes)
 
     def _is_confirmed(self, peer: Peer) -> bool:
         kept = peer.store.cosigned
         return peer.name not in self.growing or (kept is not None and kept.size == peer.own.size)
-
-    def missing(self) -> str:
-        """Who lacks what."""
-        if self.scenario.goal == "forks":
-            return ", ".join(name for name, peer in self.peers.items() if not self._holds_evidence(peer))
-        lacks = [name for name, peer in self.peers.items() if not self._knows_heads(peer)]
-        return ", ".join(lacks)
 
     def judge(self) -> None:
         """What must hold at the end."""
@@ -289,7 +306,7 @@ class Run:
                 "whoever runs with the keys of a log that has two histories is not warned"
             )
         # Whoever was flooded, before all: a few others show what is usual.
-        looked_at = {lie.prey for liar in self.liars for lie in liar.lies if isinstance(lie, Flood)}
+        looked_at = set(self.watch.floods)
         looked_at.update(self.rng.sample(self.honest_names, 4))
         for peer in (self.peers[name] for name in sorted(looked_at)):
             if peer.up:

@@ -955,6 +955,22 @@ def test_who_does_not_answer_is_asked_now_and_then_for_ever() -> None:
     assert a.machine.liveness.answers("m8")
 
 
+def test_one_that_comes_back_makes_us_look_at_one_more_that_is_away_and_no_further() -> None:
+    many = [f"m{number}" for number in range(10)]
+    a = Gateway("m0", many)
+    for name in many[2:]:
+        for _ in range(MISSES):
+            a.step(ev.Unreached(name))
+    looked = (set(a.tick()) & set(many[3:]) for _ in range(2 * RETRY_ROUNDS))
+    assert any(looked)  # from here on the next look is a whole interval away
+    for _ in range(3):
+        a.step(ev.Received("m2", wire.EMPTY_BODY))
+        looks = [set(a.tick()) & set(many[3:]) for _ in range(RETRY_ROUNDS - 2)]
+        assert [len(look) for look in looks] == [1] + [0] * (RETRY_ROUNDS - 3)
+        for _ in range(MISSES):
+            a.step(ev.Unreached("m2"))
+
+
 def test_who_has_nobody_else_asks_those_who_are_away_each_round(a: Gateway) -> None:
     for name in (B, C, D):
         for _ in range(MISSES):

@@ -41,7 +41,8 @@ lint: setup
 
 check: lint ## before each commit, under 90 s: format, rules, types, fast tests
 	@echo "[vestibule] fast tests" >&2
-	@$(PYTEST) -q $(SPREAD) -m "not slow and not torture" tests/arch tests/unit tests/property tests/vectors tests/sim $(ARGS)
+	@VESTIBULE_HYPOTHESIS=$${VESTIBULE_HYPOTHESIS:-check} \
+	  $(PYTEST) -q $(SPREAD) -m "not slow and not torture" tests/arch tests/unit tests/property tests/vectors tests/sim $(ARGS)
 
 test: system-deps engines lint ## everything that proves an acceptance: check, and with real servers, crashes and fuzzing
 	@echo "[vestibule] all tests (a few minutes)" >&2

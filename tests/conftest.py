@@ -1,8 +1,8 @@
 """What every test run shares: how hypothesis draws, and how its finds can be repeated.
 
 Profiles: `dev` (by hand: fresh seeds, a failure prints the blob and the seed that repeat it), `ci` (the same examples
-every time, so that a red run is red for the change and not for the draw) and `fuzz` (many examples). `CI` in the
-environment chooses `ci`; `VESTIBULE_HYPOTHESIS` names one outright.
+every time, so that a red run is red for the change and not for the draw), `check` (the first few of those, for `make
+check`) and `fuzz` (many examples). `CI` in the environment chooses `ci`; `VESTIBULE_HYPOTHESIS` names one outright.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 
 # Two shared cores: the time of one example says nothing about the code, so there is no deadline.
 _COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("check", max_examples=20, derandomize=True, database=None, **_COMMON)
 settings.register_profile("dev", max_examples=60, **_COMMON)
 settings.register_profile("ci", max_examples=60, derandomize=True, database=None, **_COMMON)
 settings.register_profile("fuzz", max_examples=20_000, **_COMMON)

@@ -342,7 +342,7 @@ def in_gate() -> list[object]:
         pytest.param(
             scenario,
             seed,
-            marks=[pytest.mark.slow] if seed > 1 or scenario.peers > 100 else [],
+            marks=[pytest.mark.slow] if seed or scenario.peers > 100 else [],
             id=f"{scenario.name}-{seed}",
         )
         for scenario in scenarios()

@@ -291,6 +291,7 @@ def test_a_time_without_room_that_is_longer_than_a_jump_may_be_ends_no_link() ->
     simulate(main())
 
 
+@pytest.mark.slow
 def test_a_long_time_without_room_costs_no_sample_and_says_why() -> None:
     """Probes must not make holes that are closed over what the device still holds."""
 

@@ -1,4 +1,4 @@
-"""What `peer list`, `peer evidence` and `status` show of the federation: rows. Decides nothing."""
+"""What `peer list` and `status` show of the federation: rows. Decides nothing."""
 
 from __future__ import annotations
 
@@ -9,10 +9,6 @@ from gateway.app.federation import Federation
 from gateway.app.peer_report import is_alive
 from gateway.core.member import Member
 from gateway.net.peer_tls import pin
-from gateway.store.peer_rows import StoredFork
-from gateway.tlog.checkpoint import parse_checkpoint
-from gateway.tlog.fork import parse_fork
-from gateway.tlog.note import parse_note
 
 Row = dict[str, Any]
 
@@ -100,29 +96,6 @@ def summary(federation: Federation) -> Row:
         "learning": machines.steps.learning,
         "down": machines.steps.failed,
         "confirmed": confirmed(federation),
-    }
-
-
-async def evidence(federation: Federation, wanted: str = "") -> list[Row]:
-    """Evidence that was kept, oldest first.
-
-    Args:
-        federation: ours.
-        wanted: the beginning of an id; empty for all.
-    """
-    return [_fork(stored) for stored in await federation.store.forks() if stored.id.hex().startswith(wanted)]
-
-
-def _fork(stored: StoredFork) -> Row:
-    fork = parse_fork(stored.data)
-    a, b = (parse_checkpoint(parse_note(note).text) for note in (fork.a, fork.b))
-    return {
-        "id": stored.id.hex(),
-        "origin": stored.origin,
-        "size_a": a.size,
-        "size_b": b.size,
-        "seen_ms": stored.seen_ms,
-        "raw": stored.data.decode(),
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
-from gateway.app import peer_compare, peer_view
+from gateway.app import kept_evidence, peer_compare, peer_view
 from gateway.app.config_tables import Config
 from gateway.app.federation import Federation
 from gateway.app.requests import Args, text
@@ -18,6 +18,7 @@ from gateway.errors import ConfigError, LocalError, StoreError
 from gateway.keys.did import did_key
 from gateway.net.control import Caller
 from gateway.net.peer_tls import certificate
+from gateway.tlog.fork import MAX_FORK_BYTES
 
 Verb = Callable[[Args, Caller], Awaitable[Args]]
 
@@ -46,6 +47,7 @@ class PeerVerbs:
             "peer.list": self._list,
             "peer.compare": self._compare,
             "peer.evidence": self._evidence,
+            "peer.evidence.add": self._evidence_add,
         }
         return {name: partial(_apart, verb) for name, verb in verbs.items()}
 
@@ -137,7 +139,11 @@ class PeerVerbs:
         return {"logs": await peer_compare.compare(self._on(), text(args, "name", 64, ""))}
 
     async def _evidence(self, args: Args, caller: Caller) -> Args:
-        return {"evidence": await peer_view.evidence(self._on(), text(args, "id", 64, ""))}
+        return {"evidence": kept_evidence.rows(await self._on().store.forks())}
+
+    async def _evidence_add(self, args: Args, caller: Caller) -> Args:
+        raw = text(args, "raw", MAX_FORK_BYTES).encode()
+        return await kept_evidence.take(self._on(), raw, dry_run=args.get("dry_run") is True)
 
 
 async def _apart(verb: Verb, args: Args, caller: Caller) -> Args:

@@ -240,6 +240,7 @@ APP = {
     "peer_steps": "one at a time, and their effects in their order",
     "peer_view": "rows. Decides nothing",
     "peer_compare": "rows. Decides nothing",
+    "kept_evidence": "shown with the daemon and without it, and taken in",
     "shown": "our own, and copies of others under their hash",
     "verbs_peer": "cards, the roster, what peers know, evidence",
     "wiring": "what is connected with what",

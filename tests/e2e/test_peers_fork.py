@@ -13,9 +13,11 @@ from e2e.circle import Circle
 from e2e.daemon import Gateway
 from e2e.test_peers import vestibule
 
-from gateway.errors import EXIT_REFUSED, EXIT_VERIFY
+from gateway.errors import EXIT_REFUSED, EXIT_USAGE, EXIT_VERIFY
+from gateway.keys.sign import SigningKey
 from gateway.store.keyfiles import load_keys
-from gateway.tlog.checkpoint import Checkpoint, sign_checkpoint
+from gateway.tlog.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
+from gateway.tlog.fork import Fork
 from gateway.tlog.witness import AddCheckpoint
 
 pytestmark = pytest.mark.slow
@@ -82,5 +84,57 @@ def test_evidence_reaches_all_freezes_for_ever_and_stops_the_accused(tmp_path: P
         other = json.loads(vestibule("key", "show", "--json", data_dir=one.layout.data_dir))
         vestibule("peer", "evidence", "--check", proof, "--vkey", other["log"], code=EXIT_VERIFY)
 
-        # The accused does not start again, and says why.
+        # The accused does not start again, and says why; its operator sees what it is accused of all the same.
         vestibule("run", code=EXIT_REFUSED, data_dir=four.layout.data_dir)
+        shown = json.loads(vestibule("peer", "evidence", "--json", data_dir=four.layout.data_dir))
+        assert [row["origin"] for row in shown["evidence"]] == [four.origin]
+        assert "What to do" in vestibule("peer", "evidence", four.origin, data_dir=four.layout.data_dir)
+
+
+def test_what_an_outsider_found_is_taken_in_and_reaches_everybody(tmp_path: Path) -> None:
+    with Circle(tmp_path, 3, faulty=0) as circle:
+        circle.start()
+        one, two, three = circle.gateways.values()
+        circle.work(three, 1)
+        circle.until_level()
+        with urllib.request.urlopen(f"http://127.0.0.1:{three.http_port}/checkpoint") as reply:
+            seen = open_checkpoint(note := reply.read(), load_keys(three.layout).log_vkeys[0])
+        path, false = tmp_path / "evidence.json", tmp_path / "false.json"
+        path.write_bytes(Fork(note, forged(three, seen.size), b"\x5a" * 32, ()).encode())
+        false.write_bytes(Fork(note, note, seen.root, ()).encode())
+
+        def frozen(gateway: Gateway) -> list[str]:
+            return [row["origin"] for row in gateway.call("peer.list")["peers"] if row["frozen"]]
+
+        at = one.layout.data_dir
+        vestibule("peer", "evidence", "--add", false, "--yes", code=EXIT_VERIFY, data_dir=at)
+        vestibule("peer", "evidence", "--add", path, "--dry-run", data_dir=at)
+        assert "--yes" in vestibule("peer", "evidence", "--add", path, code=EXIT_USAGE, data_dir=at)
+        assert not frozen(one)
+        told = json.loads(vestibule("peer", "evidence", "--add", path, "--yes", "--json", data_dir=at))
+        assert (told["origin"], told["ours"], told["known"], told["added"]) == (
+            three.origin,
+            False,
+            False,
+            True,
+        )
+        assert frozen(one) == [three.origin]
+        circle.until(lambda: frozen(two) == [three.origin], "the other knows")
+        circle.until(
+            lambda: three.process is not None and three.process.poll() == EXIT_REFUSED, "the accused stops"
+        )
+        again = json.loads(vestibule("peer", "evidence", "--add", path, "--json", data_dir=at))
+        assert (again["known"], again["id"]) == (True, told["id"])
+        (row,) = json.loads(vestibule("peer", "evidence", "--json", data_dir=at))["evidence"]
+        assert row["id"] == told["id"]
+
+
+def test_evidence_against_a_log_of_no_member_is_refused(tmp_path: Path) -> None:
+    with Circle(tmp_path, 2, faulty=0) as circle:
+        circle.start()
+        key, origin = SigningKey(bytes(32)), "stranger.example/log"
+        a, b = (sign_checkpoint(Checkpoint(origin, 3, bytes([n]) * 32), origin, key) for n in (1, 2))
+        path = tmp_path / "evidence.json"
+        path.write_bytes(Fork(a, b, b"\x02" * 32, ()).encode())
+        at = circle.gateways["rig-1"].layout.data_dir
+        assert origin in vestibule("peer", "evidence", "--add", path, "--yes", code=EXIT_USAGE, data_dir=at)

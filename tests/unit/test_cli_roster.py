@@ -12,12 +12,12 @@ import pytest
 from click.testing import CliRunner, Result
 from rosters import anchor_of, card, following, key, log_key, member, roster, roster_key, signed
 
-from gateway.app.cli import peer_view, peer_words
+from gateway.app.cli import peer_evidence, peer_view, peer_words
 from gateway.app.cli.main import root
 from gateway.app.cli.replies import ConfirmedRow, WitnessRow
 from gateway.app.roster_edit import Proposal, awaited, parse_proposal
 from gateway.core.roster import check_next, unsigned
-from gateway.errors import EXIT_UNREACHABLE, EXIT_USAGE, EXIT_VERIFY
+from gateway.errors import EXIT_UNREACHABLE, EXIT_USAGE, EXIT_VERIFY, LocalError
 from gateway.tlog.checkpoint import Checkpoint, sign_checkpoint
 from gateway.tlog.fork import Fork, fork_id
 from gateway.tlog.note import ED25519, PrivateKey, encode_private, parse_private
@@ -274,29 +274,41 @@ def test_what_shows_nothing_is_65(tmp_path: Path, text: bytes, vkey: str) -> Non
 
 @pytest.mark.parametrize(
     "args",
-    [["--check", "x"], ["--vkey", "x"], ["id", "--check", "x", "--vkey", "y"], ["-o", "x", "--check", "y"]],
+    [
+        ["--check", "x"],
+        ["--vkey", "x"],
+        ["id", "--check", "x", "--vkey", "y"],
+        ["-o", "x", "--check", "y"],
+        ["--add", "x", "--check", "x", "--vkey", "y"],
+        ["--add", "x", "id"],
+        ["--add", "x", "-o", "y"],
+        ["--dry-run"],
+        ["--yes"],
+    ],
 )
 def test_what_goes_with_what(args: list[str]) -> None:
     assert vestibule("peer", "evidence", *args).exit_code == EXIT_USAGE
 
 
-ROW = peer_view.EvidenceRow(fork_id(FORK).hex(), LOG.name, 3, 3, 1_700_000_000_000, FORK.encode().decode())
+ROW = peer_evidence.EvidenceRow(
+    fork_id(FORK).hex(), LOG.name, 3, 3, 1_700_000_000_000, FORK.encode().decode()
+)
 
 
 def test_evidence_is_explained_in_words() -> None:
-    said = peer_view.explain(ROW)
+    said = peer_evidence.explain(ROW)
     for part in (LOG.name, "What it means", "What to do", "vestibule ledger new-generation", ROW.id[:8]):
         assert part in said
     assert all(len(line) <= 120 for line in said.split("\n"))
-    assert peer_view.evidence_members(ROW)["evidence"] == json.loads(FORK.encode())
+    assert peer_evidence.evidence_members(ROW)["evidence"] == json.loads(FORK.encode())
 
 
 def test_evidence_is_chosen_by_id_or_by_log() -> None:
-    rows = peer_view.EvidenceList([ROW])
+    rows = peer_evidence.EvidenceList([ROW])
     for named in ("", ROW.id[:4], ROW.id.upper(), LOG.name):
-        assert list(peer_view.chosen(rows, named)) == [ROW]
-    with pytest.raises(peer_view.LocalError):
-        peer_view.chosen(rows, "zz")
+        assert list(peer_evidence.chosen(rows, named)) == [ROW]
+    with pytest.raises(LocalError):
+        peer_evidence.chosen(rows, "zz")
 
 
 # ---- what is shown ----------------------------------------------------------------------------------------------

@@ -12,10 +12,11 @@ from gateway.app.cli.ask import ask, typed
 from gateway.app.cli.confirm import confirm
 from gateway.app.cli.lazy import LazyGroup, Verb
 from gateway.app.cli.peer_card import card_argument, read_card, show_qr
-from gateway.app.cli.state import State, must_be_new, read_file, write_file
+from gateway.app.cli.state import State, must_be_new, write_file
 from gateway.errors import EXIT_VERIFY, LocalError
 
 _HERE = "gateway.app.cli.peer"
+_EVIDENCE = "gateway.app.cli.peer_evidence"
 _ROSTER = "gateway.app.cli.peer_roster"
 _PROPOSAL = "gateway.app.cli.peer_proposal"
 
@@ -30,7 +31,7 @@ class _Group(LazyGroup):
             "list": Verb(_HERE, "list_peers", "Who is there, how far each log is, what is confirmed."),
             "compare": Verb(_HERE, "compare", "Whether peers see the same logs as this gateway."),
             "roster": Verb(_HERE, "show_roster", "The roster in force, and its trust policy."),
-            "evidence": Verb(_HERE, "evidence", "Logs that contradict themselves; checks any evidence."),
+            "evidence": Verb(_EVIDENCE, "evidence", "Logs that contradict themselves; checks any evidence."),
         },
         "Keep the roster": {
             "roster-key": Verb(_ROSTER, "roster_key", "Make a key that signs the roster."),
@@ -218,73 +219,3 @@ def show_roster(state: State, policy: bool, out: Path | None, as_json: bool) -> 
         click.echo(written, nl=False)
     else:
         click.echo(peer_view.roster_page(signed))
-
-
-@click.command()
-@click.argument("identity", metavar="[ID]", required=False, default="")
-@click.option(
-    "--out", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Write one piece of it to FILE."
-)
-@click.option(
-    "--check",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Check evidence in FILE; needs no gateway.",
-)
-@click.option("--vkey", "vkeys", multiple=True, help="With --check: the accused log's verifier key.")
-@output.json_option
-@click.pass_obj
-def evidence(
-    state: State, identity: str, out: Path | None, check: Path | None, vkeys: tuple[str, ...], as_json: bool
-) -> None:
-    """Two signed statements of one log that cannot both be true: what they say, what it means, what to do.
-
-    ID may be shortened, or be the name of the log. With --check, evidence from anybody is checked against the log's
-    key alone: exit code 0 where it holds, 65 where it shows nothing.
-
-    \b
-    Example: vestibule peer evidence
-             vestibule peer evidence 2cc2 --out evidence.json
-             vestibule peer evidence --check evidence.json --vkey "$(cat rig-1.vkey)"
-    """
-    if check is not None:
-        if identity or out is not None or not vkeys:
-            raise click.UsageError("--check FILE goes with --vkey, and with nothing else but --json")
-        _check(check, vkeys, as_json)
-        return
-    if vkeys:
-        raise click.UsageError("--vkey goes with --check")
-    must_be_new(out)
-    found = peer_view.chosen(typed(ask(state, "peer.evidence", {}), peer_view.EvidenceList), identity)
-    if out is not None:
-        if len(found) != 1:
-            raise LocalError(
-                "evidence",
-                f"--out writes one piece of evidence, and there are {len(found)}",
-                "Name one by its ID.",
-            )
-        write_file(out, found[0].raw + "\n")
-    if as_json:
-        output.write_json({"evidence": [peer_view.evidence_members(row) for row in found]})
-        return
-    if not found:
-        click.echo("There is no evidence against any log.")
-    for row in found:
-        click.echo(peer_view.explain(row))
-    if out is not None:
-        output.note(
-            f"The evidence is in {out}. Anybody checks it: `vestibule peer evidence --check {out} --vkey VKEY`."
-        )
-
-
-def _check(path: Path, vkeys: tuple[str, ...], as_json: bool) -> None:
-    from gateway.tlog.fork import MAX_FORK_BYTES, fork_id, parse_fork, verify_fork
-    from gateway.tlog.note import parse_vkey
-
-    fork = parse_fork(read_file(path, MAX_FORK_BYTES))
-    a, b = verify_fork(fork, *map(parse_vkey, vkeys))
-    if as_json:
-        sizes = {"origin": a.origin, "size_a": a.size, "size_b": b.size}
-        output.write_json({"holds": True, "id": fork_id(fork).hex(), **sizes})
-        return
-    click.echo(f"The evidence holds: {output.clean(a.origin)} contradicts itself.")
-    click.echo(output.indent(peer_words.contradiction(fork)))

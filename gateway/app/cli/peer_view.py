@@ -1,10 +1,10 @@
-"""What `peer` shows: types of the daemon's answers, tables, and evidence in plain words."""
+"""What `peer` shows: types of the daemon's answers, tables, cards and rosters."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -14,19 +14,15 @@ from gateway.app.cli.peer_words import (
     ALONE,
     COMPARED,
     LEARNING,
-    MEANS,
     REMOVED,
     STATES,
     WITNESSES,
-    contradiction,
 )
 from gateway.app.cli.replies import ConfirmedRow
 from gateway.core.card import Card
 from gateway.core.roster import SignedRoster
-from gateway.errors import LocalError, ProofError
 from gateway.event_words import peer_reason
 from gateway.keys.cert import pin
-from gateway.tlog.fork import parse_fork
 
 
 class PeerRow(msgspec.Struct, frozen=True):
@@ -95,23 +91,6 @@ class Compared(msgspec.Struct, frozen=True):
     def disagreement(self) -> bool:
         """Whether anything contradicts what is here."""
         return any(log.frozen or any(peer.agrees is False for peer in log.peers) for log in self.logs)
-
-
-class EvidenceRow(msgspec.Struct, frozen=True):
-    """One piece of evidence; `raw` is what convinces anybody."""
-
-    id: str
-    origin: str
-    size_a: int
-    size_b: int
-    seen_ms: int
-    raw: str
-
-
-class EvidenceList(msgspec.Struct, frozen=True):
-    """Answer to `peer.evidence`."""
-
-    evidence: list[EvidenceRow]
 
 
 def fingerprint(digest: bytes) -> str:
@@ -309,45 +288,5 @@ def roster_page(signed: SignedRoster) -> str:
             f"quorum      {quorum}",
             "",
             table,
-        ]
-    )
-
-
-def chosen(found: EvidenceList, named: str) -> Sequence[EvidenceRow]:
-    """The rows whose id begins so, or whose log is called so; all for an empty name.
-
-    Raises:
-        LocalError: `evidence`, none.
-    """
-    if not named:
-        return found.evidence
-    rows = [row for row in found.evidence if row.id.startswith(named.lower()) or row.origin == named]
-    if not rows:
-        raise LocalError("evidence", f"there is no evidence {named!r}", "See `vestibule peer evidence`.")
-    return rows
-
-
-def evidence_members(row: EvidenceRow) -> dict[str, Any]:
-    """One row as JSON for programs, the evidence itself as an object."""
-    members: dict[str, Any] = msgspec.to_builtins(row)
-    return members | {"evidence": msgspec.json.decode(row.raw)}
-
-
-def explain(row: EvidenceRow) -> str:
-    """One piece of evidence for a person: what it says, what it means, what to do."""
-    try:
-        said = contradiction(parse_fork(row.raw.encode()))
-    except ProofError:
-        said = "(its text cannot be read here; see --json)"
-    return "\n".join(
-        [
-            f"{output.clean(row.origin)} contradicts itself: evidence {row.id[:16]}, known here since "
-            f"{output.moment(row.seen_ms)}.",
-            "",
-            output.indent(said),
-            "",
-            output.indent(MEANS),
-            "",
-            f"  To a file: `vestibule peer evidence {row.id[:8]} --out evidence.json`",
         ]
     )

@@ -81,6 +81,12 @@ trusting you. See docs/federation.md."""
 """What evidence means for the accused log, and what helps."""
 
 
+ACCUSES: Final = "Freeze {} here and at every peer, for good?"
+
+ACCUSES_US: Final = "This accuses the log of this gateway itself: it stops, and does not start again. Go on?"
+"""Before evidence is taken in."""
+
+
 def contradiction(fork: Fork) -> str:
     """What the two statements of a log say, and why both cannot be true.
 

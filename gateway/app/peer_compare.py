@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from gateway.app.federation import Federation
+from gateway.app.peer_steps import Steps
 from gateway.core.follow import Followed
 from gateway.core.member import Member
 from gateway.errors import RemoteError, Unreachable
@@ -20,6 +21,8 @@ Row = dict[str, Any]
 AWAY: Final = ("peer_away", "peer_hung_up")
 NO_HEAD: Final = "no_head"
 AHEAD: Final = "ahead"
+OWN_AHEAD: Final = "own_ahead"
+UNREADABLE: Final = "unreadable"
 CATCH_UP_S: Final = 2.0
 LOOK_S: Final = 0.05
 
@@ -50,14 +53,16 @@ async def compare(federation: Federation, name: str = "") -> list[Row]:
     ]
     others = list(federation.membership.others)
     told = await asyncio.gather(*(_heads_at(federation, peer, logs) for peer in others))
-    await _caught_up(federation, logs, told)
+    steps = federation.machines.steps
+    await caught_up(logs, told)
+    await steps.step()  # follows our own log up to its newest head
     return [
         {
             "origin": log.origin,
             "size": log.size,
             "root": encode_base64(log.root),
             "frozen": log.frozen,
-            "peers": [_judged(federation, log, rows[at]) for rows in told],
+            "peers": [await judged(steps, log, rows[at]) for rows in told],
         }
         for at, log in enumerate(logs)
     ]
@@ -87,21 +92,30 @@ async def _head_at(federation: Federation, peer: Member, log: Followed) -> Said:
     return Said(peer.name, at_ms, head, "" if head else NO_HEAD)
 
 
-async def _caught_up(
-    federation: Federation, logs: Sequence[Followed], told: Sequence[Sequence[Said]]
-) -> None:
-    """Wait a moment for the copies of logs whose newer head a peer has already: logs grow while they are compared."""
+async def caught_up(logs: Sequence[Followed], told: Sequence[Sequence[Said]]) -> None:
+    """Wait a moment for the copies of logs whose newer head a peer has already: logs grow while they are compared.
+
+    Args:
+        logs: what is compared. Our own, and one that is frozen, are not waited for.
+        told: by each peer, of each log.
+    """
     newest = [
         (log, max((head.size for rows in told if (head := rows[at].head)), default=0))
         for at, log in enumerate(logs)
-        if not log.ours and not log.frozen
     ]
     until = time.monotonic() + CATCH_UP_S
-    while any(size > log.whole_size for log, size in newest) and time.monotonic() < until:
+    while time.monotonic() < until and any(
+        log.mirrored and not log.frozen and size > log.whole_size for log, size in newest
+    ):
         await asyncio.sleep(LOOK_S)
 
 
-def _judged(federation: Federation, log: Followed, said: Said) -> Row:
+async def judged(steps: Steps, log: Followed, said: Said) -> Row:
+    """What a peer said of a log, held against what is here.
+
+    Raises:
+        StoreError: as `Steps.step`.
+    """
     head = said.head
     row: Row = {
         "name": said.name,
@@ -114,10 +128,13 @@ def _judged(federation: Federation, log: Followed, said: Said) -> Row:
     if head is None:
         return row
     row |= {"size": head.size, "root": encode_base64(head.root)}
-    if head.size > (log.tree.size if log.ours else log.whole_size):
-        return {**row, "why": AHEAD}
-    mine = log.root_at(head.size, federation.machines.shelf_of(log.origin))
-    return row if mine is None else {**row, "agrees": mine == head.root}
+    if log.ours and head.size > log.tree.size:
+        # Our key signed what our log does not have: there is a second copy of it.
+        return row | {"agrees": False, "why": OWN_AHEAD}
+    if log.mirrored and head.size > log.whole_size:
+        return row | {"why": AHEAD}
+    mine = await steps.root_at(log, head.size)
+    return row | ({"why": UNREADABLE} if mine is None else {"agrees": mine == head.root})
 
 
 def _now_ms() -> int:

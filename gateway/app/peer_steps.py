@@ -18,6 +18,7 @@ from typing import Any, Final
 from gateway.core import gossip_events as gossiping
 from gateway.core.contradiction import Alarm, own_head
 from gateway.core.follow import (
+    UNREADABLE,
     Followed,
     Keep,
     KeepCosigned,
@@ -164,6 +165,25 @@ class Steps:
         """
         async with self.turn:
             return await self._gossiped(happened, asker)
+
+    async def root_at(self, log: Followed, size: int) -> bytes | None:
+        """Root of a log at an earlier size, by what is on disk.
+
+        Args:
+            log: any that is followed.
+            size: at most that of its tree.
+
+        Returns:
+            None where its tree does not reach so far, or cannot be read.
+
+        Raises:
+            StoreError: as `step`.
+        """
+        async with self.turn:  # between a step and its disk, tiles are not there yet
+            try:
+                return log.root_at(size, self._shelves(log.origin))
+            except UNREADABLE:
+                return None
 
     async def add_checkpoint(self, body: bytes) -> Answer:
         """Answer a log that asks for a cosignature; raises as `step`."""

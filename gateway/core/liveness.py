@@ -63,7 +63,7 @@ class Liveness:
         if seen.misses >= MISSES:
             self._move(name, self._away, self._near)
             # Where one is back, others may be: a cut that heals is looked through in a few rounds, not in a few
-            # intervals. Each return brings one look, so that nobody can make us look without end.
+            # intervals. However many come back and go in a round, they bring one look.
             self._retry_at = now_ns
         seen.misses, seen.heard_ns = 0, now_ns
 

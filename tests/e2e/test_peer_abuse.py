@@ -189,7 +189,7 @@ def test_whoever_sends_slowly_is_cut(what: str, tls: bool) -> None:
     with hall(BOB, limits=QUICK) as there, knock(there.edge.port, tls=tls) as sock:
         sock.sendall(SLOW[what] if tls else b"")  # without TLS it is the handshake that trickles
         took = trickle(sock, b"x" * 5000 if tls else HELLO, 0.05)
-        assert took < 10 * QUICK.slow_s
+        assert took < 5 * QUICK.slow_s
         until(lambda: there.inside == 0)
 
 
@@ -218,7 +218,7 @@ def test_whoever_asks_nothing_is_cut() -> None:
             begun = time.monotonic()
             with knock(there.edge.port, tls=tls) as sock:
                 assert read_all(sock) == b""
-            assert QUICK.slow_s - 0.1 < time.monotonic() - begun < 10 * QUICK.slow_s
+            assert QUICK.slow_s - 0.1 < time.monotonic() - begun < 5 * QUICK.slow_s
         assert there.edge.counts["slow"] == 0  # nobody was in the middle of anything
 
 
@@ -648,10 +648,10 @@ async def test_a_lie_costs_little_and_is_told(bob: PeerClient, name: str, how: s
         if "endless" in name:
             codes = codes | {"peer_size"}  # whatever it is, there is too much of it
         assert code in codes, (code, took)
-        # It is over when its time is over, and was busy no longer than that.
-        assert took < 10 * WHOLE_S, code
+        # It is over when its time is over, long before the client's own limit of 5 s, and is not busy all that time.
+        assert took < 4 * WHOLE_S, code
         assert peak < 12 << 20, (code, peak)
-        assert cpu < 2 * WHOLE_S, (code, cpu)
+        assert cpu < WHOLE_S, (code, cpu)
 
 
 async def test_a_bundle_may_be_gzip_and_a_bomb_may_not() -> None:
@@ -700,14 +700,14 @@ async def test_old_tls_and_other_certificates_are_errors(bob: PeerClient) -> Non
     with liar(says(OK + b"Content-Length: 0\r\n\r\n"), old_tls()) as there:
         code, took, _, _ = await asked(bob.exchange(there.url, [ALICE.cert], b"secret"))
         assert code in ("peer_tls", "peer_hung_up")
-        assert took < 10 * WHOLE_S
+        assert took < 4 * WHOLE_S
         assert there.heads == []
         # what proves itself may come by an older one
         assert await bob.get(there.url, "checkpoint", LIMIT) == b""
     with liar(says(OK + b"Content-Length: 0\r\n\r\n"), server_context(BOB.key, BOB.cert, [])) as there:
         code, took, _, _ = await asked(bob.exchange(there.url, [ALICE.cert], b"secret"))
         assert code == "peer_certificate"
-        assert took < 10 * WHOLE_S
+        assert took < 4 * WHOLE_S
         assert there.heads == []
 
 
@@ -726,7 +726,7 @@ async def test_no_tls_at_all_is_an_error(bob: PeerClient, first: bytes) -> None:
         url = f"https://127.0.0.1:{server.getsockname()[1]}"
         code, took, _, _ = await asked(bob.exchange(url, [ALICE.cert], b"x"))
         assert code in ("peer_away", "peer_tls", "peer_hung_up")
-        assert took < 10 * WHOLE_S
+        assert took < 4 * WHOLE_S
         thread.join(WAIT_S)
         for sock in came:
             sock.close()

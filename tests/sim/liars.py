@@ -466,7 +466,8 @@ class Flood(Lie):
         elif kind == 1:
             liar.say(self.prey, wire.Summary(1, bytes(32), rng.randbytes(32), rng.randbytes(32), True))
         elif kind == 2:
-            rows = sorted(rng.sample(self.rows, 300))
+            new = (wire.Row(rng.randbytes(32), 1, bytes(32), 0) for _ in range(10))
+            rows = sorted([*rng.sample(self.rows, 290), *new])
             forks = sorted(rng.sample(self.junk, 200))
             liar.say(self.prey, wire.Heads(rows, forks, True))
         elif kind == 3:

@@ -220,7 +220,9 @@ class Run:
             return not waiting
 
         until_ns = self.since_ns + LIMIT_ROUNDS * PERIOD_NS
-        assert self.world.run(until_ns, reached), f"not within {LIMIT_ROUNDS} rounds: {waiting}"
+        if not self.world.run(until_ns, reached):
+            late = [peer for peer in waiting if not there(peer)]
+            raise AssertionError(f"not within {LIMIT_ROUNDS} rounds: {late}")
         return (self.world.now_ns - self.since_ns) / PERIOD_NS
 
     def _grow(self) -> None:

@@ -378,6 +378,12 @@ def test_the_comparison_shows_who_disagrees() -> None:
     shown = peer_view.compare_table(compared)
     assert compared.disagreement
     assert [word in shown for word in ("yes", "NO", "no answer", "is ahead", "has none yet")] == [True] * 5
+    assert peer_words.OWN_AHEAD not in peer_view.compare_notes(compared)
+    copy = peer_view.ComparedPeer("g", 12, "DDD=", False, why="own_ahead")
+    compared = peer_view.Compared([peer_view.ComparedLog(A.origin, peers=[copy])])
+    assert compared.disagreement
+    assert "NO: has more of ours" in peer_view.compare_table(compared)
+    assert peer_words.OWN_AHEAD in peer_view.compare_notes(compared)
     assert not peer_view.Compared([peer_view.ComparedLog(A.origin, peers=rows[:1])]).disagreement
     assert peer_view.Compared([peer_view.ComparedLog(A.origin, frozen=True)]).disagreement
 

@@ -169,7 +169,7 @@ def compare(state: State, name: str, as_json: bool) -> None:
 
     NAME is a member: then only its log is looked at. A peer that is behind agrees as long as what it has is the
     beginning of what is here; one that is ahead is waited for, two seconds at most, until its entries are here too.
-    Ends with 65 where somebody disagrees, or where a log is frozen.
+    One that has more of our own log does not agree. Ends with 65 where somebody disagrees, or where a log is frozen.
 
     \b
     Example: vestibule peer compare

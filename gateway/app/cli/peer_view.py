@@ -14,6 +14,7 @@ from gateway.app.cli.peer_words import (
     ALONE,
     COMPARED,
     LEARNING,
+    OWN_AHEAD,
     REMOVED,
     STATES,
     WITNESSES,
@@ -62,7 +63,7 @@ class Peers(msgspec.Struct, frozen=True):
 
 
 class ComparedPeer(msgspec.Struct, frozen=True):
-    """What one peer says of a log; `agrees` is None where it cannot be told, `why` says why."""
+    """What one peer says of a log; `agrees` is None where it cannot be told; `why` says why, or why it does not."""
 
     name: str
     size: int = 0
@@ -237,7 +238,7 @@ def compare_table(compared: Compared) -> str:
                 peer.name,
                 output.count(peer.size) if peer.root else "",
                 peer.root,
-                agrees[peer.agrees] or COMPARED.get(peer.why, peer.why),
+                COMPARED.get(peer.why, peer.why) or agrees[peer.agrees],
                 output.ago(peer.at_ms, now_ms) if peer.at_ms else "",
             )
             for peer in log.peers
@@ -250,10 +251,13 @@ def compare_notes(compared: Compared) -> list[str]:
     """What follows the table."""
     if not compared.disagreement:
         return ["Nobody disagrees with what is known here."]
-    return [
+    notes = [
         "! Somebody disagrees. A NO alone may be a peer that lies or is broken; a frozen log has contradicted itself, "
         "and `vestibule peer evidence` shows how."
     ]
+    if any(peer.why == "own_ahead" for log in compared.logs for peer in log.peers):
+        notes.append(OWN_AHEAD)
+    return notes
 
 
 def roster_page(signed: SignedRoster) -> str:

@@ -34,8 +34,15 @@ COMPARED: Final[dict[str, str]] = {
     "peer_certificate": "another certificate",
     "no_head": "has none yet",
     "ahead": "is ahead",
+    "unreadable": "cannot be read here",
+    "own_ahead": "NO: has more of ours",
 }
-"""Why it cannot be told whether a peer agrees about a log."""
+"""Why it cannot be told whether a peer agrees about a log, or why it does not."""
+
+OWN_AHEAD: Final = (
+    "! A peer has entries of this gateway's own log that are not here, signed with its key: a second copy of it runs,\n"
+    "  or this store is an old one. Stop it, and see docs/operator.md, `When a disk, a key or a backup is lost`."
+)
 
 LEARNING: Final = (
     "This gateway cosigns nothing yet: it hears first what the others know of it.\n"

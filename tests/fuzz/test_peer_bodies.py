@@ -66,7 +66,23 @@ def bodies(rng: random.Random) -> list[bytes]:
         branch = Branch(name)
         branch.grow(rng.randrange(40, 60))
         branches.append(branch)
-    found = []
+    # By chance none of the others may lead on from where a new gateway is.
+    found = [
+        wire.encode_body(
+            [
+                wire.Head(
+                    Gateway("a", NAMES).log(branch.name).hash,
+                    branch.note(size),
+                    0,
+                    EMPTY_ROOT,
+                    [],
+                    branch.data[:size],
+                )
+            ]
+        )
+        for branch in branches
+        for size in (1, 20)
+    ]
     for _ in range(40):
         messages = valid(branches, rng)
         found += [wire.encode_body([message]) for message in messages]

@@ -14,7 +14,7 @@ from gateway.app.audit_state import Head, LogFolder, State
 from gateway.app.audit_tiles import HeadTiles
 from gateway.errors import ProofError, RemoteError, SignatureError, Unreachable
 from gateway.tlog.checkpoint import Checkpoint, open_parsed, origin_hash, parse_checkpoint
-from gateway.tlog.cosigned import bare
+from gateway.tlog.cosigned import bare_fork
 from gateway.tlog.fork import Fork, fork_from_tiles, verify_fork
 from gateway.tlog.merkle import consistency_ranges
 from gateway.tlog.note import VerifierKey, parse_note, verify_note
@@ -149,6 +149,6 @@ def _earlier_by(reader: TileReader, ours: Head, new: Signed, vkeys: list[Verifie
 
 def _checked(fork: Fork, vkeys: list[VerifierKey]) -> Fork:
     """Evidence with the signatures of the log alone, as anyone will check it."""
-    stripped = Fork(bare(fork.a, vkeys), bare(fork.b, vkeys), fork.alt_root, fork.proof)
+    stripped = bare_fork(fork, vkeys)
     verify_fork(stripped, *vkeys)
     return stripped

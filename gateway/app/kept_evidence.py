@@ -11,8 +11,8 @@ from gateway.errors import LocalError
 from gateway.store.peer_rows import StoredFork
 from gateway.store.peer_snapshot import PeerSnapshot
 from gateway.tlog.checkpoint import parse_checkpoint
-from gateway.tlog.cosigned import bare
-from gateway.tlog.fork import Fork, fork_id, parse_fork, verify_fork
+from gateway.tlog.cosigned import bare_fork
+from gateway.tlog.fork import fork_id, parse_fork, verify_fork
 from gateway.tlog.note import parse_note
 
 if TYPE_CHECKING:
@@ -33,9 +33,7 @@ def kept(path: Path) -> list[Row]:
         path: `Layout.peers`.
 
     Raises:
-        StoreRefused: `store_missing`, `not_ours`, `newer`, `older`, `wal_unreadable`.
-        StoreError: `disk_io`, `store_busy`.
-        Damage: `database`.
+        StoreRefused, StoreError, Damage: as `PeerSnapshot`.
     """
     with PeerSnapshot(path) as peers:
         return rows(peers.forks())
@@ -70,7 +68,7 @@ async def take(federation: Federation, raw: bytes, *, dry_run: bool) -> Row:
         )
     verify_fork(fork, *log.vkeys)
     # Of its notes the log's signatures are kept, nothing else; and of a log that is frozen here what was kept first.
-    keeps = log.fork or Fork(bare(fork.a, log.vkeys), bare(fork.b, log.vkeys), fork.alt_root, fork.proof)
+    keeps = log.fork or bare_fork(fork, log.vkeys)
     found = {"id": fork_id(keeps).hex(), "origin": origin, "ours": log.ours, "known": log.frozen}
     if not dry_run:
         await federation.machines.steps.step(ForkFound(origin, fork))
@@ -78,7 +76,7 @@ async def take(federation: Federation, raw: bytes, *, dry_run: bool) -> Row:
 
 
 def _row(stored: StoredFork) -> Row:
-    fork: Fork = parse_fork(stored.data)
+    fork = parse_fork(stored.data)
     a, b = (parse_checkpoint(parse_note(note).text) for note in (fork.a, fork.b))
     return {
         "id": stored.id.hex(),

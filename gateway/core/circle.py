@@ -14,7 +14,7 @@ from gateway.core.follow import Followed, KeepFork, Logs
 from gateway.core.gossip_events import Effect, ForkKept, OwnForked, Refused
 from gateway.core.rates import Bucket
 from gateway.core.roster import Roster
-from gateway.tlog.cosigned import bare
+from gateway.tlog.cosigned import bare_fork
 from gateway.tlog.fork import Fork
 from gateway.tlog.note import VerifierKey
 from gateway.wire import peer as wire
@@ -81,7 +81,7 @@ class Turn:
             log: without evidence until now.
             fork: the evidence; kept without what its notes have beside the log's signatures, so that it stays small.
         """
-        fork = Fork(bare(fork.a, log.vkeys), bare(fork.b, log.vkeys), fork.alt_root, fork.proof)
+        fork = bare_fork(fork, log.vkeys)
         log.frozen, log.fork = True, fork
         self.frozen.append(log)
         self.effects.append(KeepFork(log.origin, fork, self.now_s * 1000))

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from gateway.errors import ProofError, SignatureError
 from gateway.tlog.checkpoint import parse_checkpoint
+from gateway.tlog.fork import Fork
 from gateway.tlog.note import (
     COSIGNATURE,
     MAX_SIGNATURES,
@@ -76,6 +77,19 @@ def bare(note: bytes, log_vkeys: Sequence[VerifierKey]) -> bytes:
     if not first:
         raise SignatureError("note_unknown", "a checkpoint has no signature of its log")
     return Note(parsed.text, tuple(first.values())).encode()
+
+
+def bare_fork(fork: Fork, log_vkeys: Sequence[VerifierKey]) -> Fork:
+    """Strip evidence of everything but the log's signatures, so that it stays small and anyone checks the same.
+
+    Args:
+        fork: its two notes are as `bare` takes them.
+        log_vkeys: keys of the log.
+
+    Raises:
+        ProofError, SignatureError: as `bare`.
+    """
+    return Fork(bare(fork.a, log_vkeys), bare(fork.b, log_vkeys), fork.alt_root, fork.proof)
 
 
 def cosigners(note: bytes, vkeys: Sequence[VerifierKey]) -> list[VerifierKey]:
